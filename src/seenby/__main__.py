@@ -1,0 +1,5 @@
+"""``python -m seenby``: the same as the ``seenby`` command."""
+
+from seenby.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""The HTTP side: marks come in, what was missed is read back."""

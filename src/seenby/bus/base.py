@@ -1,0 +1,79 @@
+"""The port of the bus: a Publisher on the service's side, a Feed on the gateway's.
+
+The bus is allowed to lose, double and reorder: seqs and the store mend that. It must not block:
+``publish`` ends with an error within a bounded time, and a feed drops what nobody here wants
+before decoding it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Sequence
+
+    from seenby.model import Event
+
+    Deliver = Callable[[list[Event]], None]
+    """Called on the event loop with decoded events of wanted users, in the bus's order."""
+
+
+class Publisher(Protocol):
+    """Sends committed events to the bus."""
+
+    @property
+    def healthy(self) -> bool:
+        """False while the bus is known to be away; nothing should be published then."""
+        ...
+
+    async def publish(self, events: Sequence[Event], *, epoch: str) -> None:
+        """Publish *events*, keyed by sender; return when the bus has acknowledged all.
+
+        Events are handed to the bus before the first await, so calls made one after the other
+        keep their order. Raises BusUnavailable when one of them was not acknowledged in time.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Flush for a bounded time, then stop."""
+        ...
+
+
+class Feed(Protocol):
+    """Brings the events of the wanted users to one gateway, by partitions joined on demand."""
+
+    @property
+    def healthy(self) -> bool:
+        """False while the bus is known to be away, or where there is none."""
+        ...
+
+    def start(self, *, epoch: str, wanted: Container[str], deliver: Deliver) -> None:
+        """Begin; *wanted* holds the user ids to deliver (read from another thread).
+
+        A decoded event whose record carries another epoch, or no seq, arrives with seq 0.
+        """
+        ...
+
+    def set_epoch(self, epoch: str) -> None:
+        """From now on only records of *epoch* take part in seqs."""
+        ...
+
+    def partitions_of(self, user_id: str) -> frozenset[int]:
+        """The partitions in which records of this user may arrive now.
+
+        More than one while a topic that has grown may still be fed by producers that have not
+        noticed.
+        """
+        ...
+
+    async def join(self, partition: int) -> None:
+        """Return when every record from now on will be delivered; raises BusUnavailable."""
+        ...
+
+    def leave(self, partition: int) -> None:
+        """Stop reading a partition; unknown ones are ignored."""
+        ...
+
+    async def close(self) -> None:
+        """Commit offsets and stop."""
+        ...

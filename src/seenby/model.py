@@ -1,0 +1,73 @@
+"""The words of the domain as values: mark, receipt, event, position.
+
+All ids are strings of printable ASCII (0x21 to 0x7E), compared byte for byte.
+All times are whole milliseconds since the Unix epoch unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+ConversationType = Literal["private", "group"]
+
+MSG_ID_MAX = 64
+USER_ID_MAX = 64
+CONVERSATION_ID_MAX = 128
+DEVICE_ID_MAX = 64
+
+
+class Mark(msgspec.Struct, frozen=True, gc=False):
+    """A reader's request to record that a message was read, already checked for form.
+
+    ``trace`` is the W3C trace id (32 hex digits) that follows the mark to the push.
+    """
+
+    msg_id: str
+    reader_id: str
+    sender_id: str
+    conversation_id: str
+    conversation_type: ConversationType = "private"
+    device_id: str = ""
+    trace: str = ""
+
+
+class Receipt(msgspec.Struct, frozen=True, gc=False):
+    """The recorded fact: reader read message at time. One per (msg_id, reader_id)."""
+
+    id: int
+    msg_id: str
+    reader_id: str
+    sender_id: str
+    conversation_id: str
+    conversation_type: ConversationType
+    read_at: int
+    device_id: str
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """One entry of a sender's stream: what each of the sender's devices must get.
+
+    ``seq`` is 0 for a record of another producer that carries none: such an event is delivered
+    live and takes no part in holes or resuming. ``at`` is when the event was committed (the
+    record's own timestamp on the bus); for our own receipts it equals ``read_at``.
+    A ``msg_id`` of "" is an erased event: it keeps its place in the order and is not shown.
+    """
+
+    sender_id: str
+    seq: int
+    msg_id: str
+    reader_id: str
+    conversation_id: str
+    read_at: int
+    at: int
+    device_id: str = ""
+    trace: str = ""
+
+
+class Position(msgspec.Struct, frozen=True, gc=False):
+    """A place in a stream. ``seq`` counts within ``epoch`` only (design, Decisions)."""
+
+    epoch: str
+    seq: int

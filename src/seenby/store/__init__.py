@@ -1,0 +1,1 @@
+"""The truth: receipts, streams, events, outbox and devices in SQL."""
