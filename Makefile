@@ -1,0 +1,78 @@
+# Two commands matter: `make run` starts seenby, `make test` tests all of it.
+# `make run` needs Python 3.11 (with venv) and make; `make test` installs what else it needs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+PIP_COMPILE := $(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+	--resolver=backtracking --rebuild
+
+# Arguments for the programs behind run and test, such as: make test PYTEST_ARGS="-n 2 -k kafka"
+ARGS ?=
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test setup setup-dev servers check lint fix lock clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' \
+		| awk -F '|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+run: setup ## Start API and gateway in one process, with an SQLite file
+	$(BIN)/seenby serve $(ARGS)
+
+test: servers setup-dev ## Install what the tests need, then run all of them
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+setup: $(VENV)/.setup ## Make .venv with the seenby command
+setup-dev: $(VENV)/.setup-dev ## The same, with the tools for tests and checks
+
+servers: ## Install the real servers the tests start (MariaDB, Kafka)
+	scripts/install-test-servers
+
+check: lint ## Format, lint, types, layers and the quick tests: under a minute
+	$(BIN)/pytest -q -n 2 tests/unit tests/property $(PYTEST_ARGS)
+
+lint: setup-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: setup-dev ## Format, and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# pip-tools is fetched for this target only: nothing else needs it.
+lock: setup-dev ## Pin the newest versions that pyproject.toml allows
+	$(PIP) install pip-tools
+	CUSTOM_COMPILE_COMMAND="make lock" $(PIP_COMPILE) --upgrade --extra dev \
+		--output-file requirements-dev.txt pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(PIP_COMPILE) \
+		--constraint requirements-dev.txt --output-file requirements.txt pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(PIP_COMPILE) --upgrade --only-build-deps \
+		--build-deps-for editable --output-file requirements-build.txt pyproject.toml
+
+clean: ## Remove what make made here (the Kafka cache outside stays)
+	rm -rf $(VENV) build dist src/seenby.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+		.import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "seenby needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "Python's venv module is missing; on Debian: apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/.setup: $(BIN)/python pyproject.toml requirements.txt requirements-build.txt
+	@echo "Installing seenby into $(VENV) ..."
+	@$(PIP) install --require-hashes -r requirements-build.txt -r requirements.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.setup-dev: $(VENV)/.setup requirements-dev.txt
+	@echo "Installing the tools for tests and checks ..."
+	@$(PIP) install --require-hashes -r requirements-dev.txt
+	@touch $@
