@@ -1,0 +1,71 @@
+"""Fixtures for all tests. A server starts when the first test asks for it, once per worker.
+
+A server that is missing is a failure that says what to do, never a skip. The one skip here is
+for tests that must restart a server when the environment gave one that is not ours to restart.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.servers.kafka import GIVEN_BROKERS, Kafka
+from tests.servers.mariadb import GIVEN_URL, MariaDB
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDB]:
+    """A MariaDB server for this run."""
+    server = MariaDB.given() or MariaDB.launch()
+    yield server
+    server.dispose()
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server: MariaDB) -> Iterator[str]:
+    """The URL of a fresh, empty database on the run's MariaDB."""
+    url = mariadb_server.database()
+    yield url
+    mariadb_server.drop(url)
+
+
+@pytest.fixture
+def restartable_mariadb(mariadb_server: MariaDB) -> Iterator[MariaDB]:
+    """The run's MariaDB for a test that stops it; it runs again afterwards, whatever happened."""
+    if not mariadb_server.restartable:
+        pytest.skip(f"{GIVEN_URL} names a server that the tests may not restart")
+    yield mariadb_server
+    mariadb_server.ensure_running()
+
+
+@pytest.fixture(scope="session")
+def kafka_server() -> Iterator[Kafka]:
+    """A Kafka broker for this run."""
+    server = Kafka.given() or Kafka.launch()
+    yield server
+    server.dispose()
+
+
+@pytest.fixture
+def kafka_brokers(kafka_server: Kafka) -> str:
+    """What goes into KAFKA_BROKERS to reach the run's Kafka."""
+    return kafka_server.brokers
+
+
+@pytest.fixture
+def topic(kafka_server: Kafka) -> str:
+    """The name of a topic that nobody has used; ``kafka_server.create_topic`` creates it."""
+    return kafka_server.topic()
+
+
+@pytest.fixture
+def restartable_kafka(kafka_server: Kafka) -> Iterator[Kafka]:
+    """The run's Kafka for a test that stops it; it runs again afterwards, whatever happened."""
+    if not kafka_server.restartable:
+        pytest.skip(f"{GIVEN_BROKERS} names brokers that the tests may not restart")
+    yield kafka_server
+    kafka_server.ensure_running()

@@ -1,0 +1,1 @@
+"""Things break: brokers stop, databases restart, processes are killed."""

@@ -1,0 +1,1 @@
+"""Hypothesis: rules that hold for any order of events, not only for the examples."""
