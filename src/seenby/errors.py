@@ -18,9 +18,11 @@
     │   ├── OwnMessage          a reader marks their own message
     │   └── PositionLost        a position cannot be served whole: start anew from the head
     ├── Overloaded              too many marks wait already; nothing was recorded
+    ├── KeysUnavailable         the keys that check tokens cannot be fetched now
     ├── StoreUnavailable        the database did not answer; nothing was recorded
     ├── StoreRefused            the database refused the content of a batch
-    └── BusUnavailable          the bus did not take a batch; its outbox row stays
+    ├── BusUnavailable          the bus did not take a batch; its outbox row stays
+    └── BadEvent                a record on the bus cannot be decoded; it becomes a dead letter
 
 ``code`` is the stable word that clients see, ``retriable`` says whether the same request may
 succeed later without a change.
@@ -151,6 +153,13 @@ class Overloaded(SeenbyError):
     retriable = True
 
 
+class KeysUnavailable(SeenbyError):
+    """The keys that check tokens cannot be fetched now, so nobody can be let in or turned away."""
+
+    code = "keys_unavailable"
+    retriable = True
+
+
 class StoreUnavailable(SeenbyError):
     """The database did not answer in time; nothing was recorded."""
 
@@ -171,6 +180,12 @@ class BusUnavailable(SeenbyError):
     retriable = True
 
 
+class BadEvent(SeenbyError):
+    """A record on the bus cannot be an event; the text is the reason."""
+
+    code = "bad_event"
+
+
 HTTP_STATUS: dict[type[SeenbyError], int] = {
     BadInput: 400,
     Unauthenticated: 401,
@@ -184,6 +199,7 @@ HTTP_STATUS: dict[type[SeenbyError], int] = {
     WrongMediaType: 415,
     OwnMessage: 422,
     Overloaded: 429,
+    KeysUnavailable: 503,
     StoreUnavailable: 503,
     BusUnavailable: 503,
     StoreRefused: 500,

@@ -47,10 +47,20 @@ class Feed(Protocol):
         """False while the bus is known to be away, or where there is none."""
         ...
 
-    def start(self, *, epoch: str, wanted: Container[str], deliver: Deliver) -> None:
+    def start(
+        self,
+        *,
+        epoch: str,
+        wanted: Container[str],
+        deliver: Deliver,
+        on_growth: Callable[[], None] | None = None,
+    ) -> None:
         """Begin; *wanted* holds the user ids to deliver (read from another thread).
 
         A decoded event whose record carries another epoch, or no seq, arrives with seq 0.
+        *on_growth* is called on the event loop whenever partitions_of() has come to answer
+        differently: the topic was found, it has grown, or the time in which both are read is
+        over.
         """
         ...
 
@@ -62,12 +72,16 @@ class Feed(Protocol):
         """The partitions in which records of this user may arrive now.
 
         More than one while a topic that has grown may still be fed by producers that have not
-        noticed.
+        noticed. None while the bus has not yet told how many there are (then *on_growth*
+        follows), and none when the feed reads every partition anyway.
         """
         ...
 
     async def join(self, partition: int) -> None:
-        """Return when every record from now on will be delivered; raises BusUnavailable."""
+        """Return when every record from now on will be delivered.
+
+        Raises BusUnavailable within a bounded time when the bus is away; call again later.
+        """
         ...
 
     def leave(self, partition: int) -> None:
@@ -77,3 +91,32 @@ class Feed(Protocol):
     async def close(self) -> None:
         """Commit offsets and stop."""
         ...
+
+
+class FeedMetrics(Protocol):
+    """Where a feed counts. Called from its threads, once per batch and never per record."""
+
+    def consumed(self, status: str, count: int) -> None:
+        """*count* records were read: "ok" (delivered), "bad" (not decodable)."""
+        ...
+
+    def offline(self, count: int) -> None:
+        """*count* records were dropped by their key: nobody here wants them."""
+        ...
+
+    def lag(self, partition: int, records: int) -> None:
+        """So many records of a partition wait to be read; 0 when it is read no longer."""
+        ...
+
+
+class NoFeedMetrics:
+    """Counts nothing."""
+
+    def consumed(self, status: str, count: int) -> None:
+        """Nothing."""
+
+    def offline(self, count: int) -> None:
+        """Nothing."""
+
+    def lag(self, partition: int, records: int) -> None:
+        """Nothing."""
