@@ -17,7 +17,7 @@ import structlog
 from seenby.errors import BusUnavailable, SeenbyError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
 
     from seenby.bus.base import Publisher
     from seenby.metrics import Metrics
@@ -93,9 +93,10 @@ class Relay:
     def committed(self, recorded: Recorded, *, discarded: Sequence[int]) -> None:
         """Publish a batch that has just been committed; forget the rows deleted with it."""
         self._done.difference_update(discarded)
-        if recorded.outbox_id is None or self._publisher is None or not self._publisher.healthy:
+        publisher = self._publisher
+        if recorded.outbox_id is None or publisher is None or not publisher.healthy:
             return
-        self._spawn(self._publish(recorded.outbox_id, recorded.events, recorded.epoch))
+        self._spawn(self._publish(publisher, recorded.outbox_id, recorded.events, recorded.epoch))
 
     async def close(self) -> None:
         """Wait a bounded time for what is on its way, tidy the outbox, close the bus."""
@@ -110,15 +111,16 @@ class Relay:
         if self._publisher is not None:
             await self._publisher.close()
 
-    def _spawn(self, work: asyncio._CoroutineLike[None]) -> None:
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _publish(self, outbox_id: int, events: Sequence[Event], epoch: str) -> None:
-        assert self._publisher is not None
+    async def _publish(
+        self, publisher: Publisher, outbox_id: int, events: Sequence[Event], epoch: str
+    ) -> None:
         try:
-            await self._publisher.publish(events, epoch=epoch)
+            await publisher.publish(events, epoch=epoch)
         except BusUnavailable as error:
             self._metrics.published("error", len(events))
             log.warning("publish_failed", outbox_id=outbox_id, events=len(events), why=str(error))

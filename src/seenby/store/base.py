@@ -43,10 +43,14 @@ class Recorded(msgspec.Struct, frozen=True):
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
-    """A stream's ends: the last seq given, and the last seq trimmed. Both 0 when never used."""
+    """A stream's ends: the last seq given, and the last seq trimmed. Both 0 when never used.
+
+    ``at`` is when the head's event was committed (ms); 0 when it is no longer kept.
+    """
 
     head: int
     floor: int
+    at: int = 0
 
 
 class Want(msgspec.Struct, frozen=True, gc=False):

@@ -1,0 +1,352 @@
+"""The gateway's work between bus, store and hub; all of it in batches, nothing per connection.
+
+- Arrivals: sessions that have come enter the hub, their partitions are joined, and only then the
+  heads and stored positions are read (many users per query). In this order nothing falls between.
+- Pages: sessions that catch up are read for together, as fast as their sockets take it.
+- Live: what the bus brings goes through the hub to the sockets; ``repair`` mends what it does not.
+- Acknowledged positions are written at most once a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from seenby.errors import SeenbyError
+from seenby.gateway import disconnect
+from seenby.gateway.partitions import Partitions
+from seenby.gateway.repair import PAGE, PAGES_PER_QUERY, USERS_PER_QUERY, Repair
+from seenby.gateway.session import Begin, Session, State
+from seenby.model import Position
+from seenby.store.base import Ack, Head, Want
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from seenby.bus.base import Feed
+    from seenby.gateway.hub import Hub
+    from seenby.metrics import Metrics
+    from seenby.model import Event
+    from seenby.service import Service
+
+ACK_EVERY = 1.0
+RETRY_AFTER = 0.5
+"""Seconds between tries while the store is away."""
+
+RECENT = 50
+"""Events looked at to find where a session without a position begins."""
+
+log = structlog.get_logger()
+
+
+class Dispatcher:
+    """Keeps every session of the hub supplied.
+
+    Args:
+        service: reads the store.
+        hub: the sessions and streams here.
+        feed: the bus.
+        metrics: counts deliveries, holes and rescues.
+        write: writes what a session has to send.
+        replay_limit: events a session may be behind before it is reset.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        hub: Hub,
+        feed: Feed,
+        metrics: Metrics,
+        *,
+        write: Callable[[Session], None],
+        replay_limit: int = 10_000,
+    ) -> None:
+        """Nothing runs before start()."""
+        self._service = service
+        self._hub = hub
+        self._feed = feed
+        self._metrics = metrics
+        self._write = write
+        self._replay_limit = replay_limit
+        self._partitions = Partitions(feed)
+        self._repair = Repair(
+            service,
+            hub,
+            feed,
+            self._partitions,
+            metrics,
+            flush=self.flush,
+            epoch_is=self._check_epoch,
+        )
+        self._arrivals: list[Session] = []
+        self._arrived = asyncio.Event()
+        self._behind: dict[Session, None] = {}
+        self._wanted = asyncio.Event()
+        self._acks: dict[tuple[str, str], Ack] = {}
+        self._store_answers = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # Life
+
+    async def start(self) -> None:
+        """Learn the epoch and begin; raises StoreUnavailable."""
+        self._hub.epoch, _ = await self._service.heads([])
+        self._feed.start(
+            epoch=self._hub.epoch,
+            wanted=self._hub.streams,
+            deliver=self.deliver,
+            on_growth=self._topic_has_grown,
+        )
+        turns = (
+            self._arrive,
+            self._read_pages,
+            self._repair.fill_holes,
+            self._repair.compare,
+            self._keep,
+        )
+        for turn in turns:
+            self._tasks.append(asyncio.create_task(self._forever(turn), name=turn.__name__))
+
+    async def close(self) -> None:
+        """Stop, and store what was acknowledged."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._partitions.close()
+        await self._feed.close()
+        await self._store_acks()
+
+    @property
+    def store_answers(self) -> bool:
+        """Whether the store answered within the last second or two."""
+        return self._store_answers
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the bus can be trusted to bring what is published."""
+        return self._repair.healthy
+
+    async def _forever(self, turn: Callable[[], Awaitable[None]]) -> None:
+        """Run one turn after the other; a store that is away only delays them."""
+        while True:
+            try:
+                await turn()
+            except SeenbyError as error:
+                log.warning("gateway_waits", task=turn.__name__, why=str(error))
+                await asyncio.sleep(RETRY_AFTER)
+            except Exception:
+                log.exception("gateway_task_failed", task=turn.__name__)
+                await asyncio.sleep(RETRY_AFTER)
+
+    # From the sessions
+
+    def admitted(self, session: Session) -> None:
+        """A session's user is known: it enters the hub and waits for its place."""
+        first = session.user_id not in self._hub.streams
+        self._hub.enter(session)
+        if first:
+            self._partitions.enter(session.user_id)
+        self._arrivals.append(session)
+        self._arrived.set()
+
+    def gone(self, session: Session, *, clean: bool) -> None:
+        """A session's socket is closed; *clean*: by a close handshake."""
+        self._behind.pop(session, None)
+        if self._hub.leave(session):
+            self._partitions.leave(session.user_id, _now())
+        if clean and session.silent and session.resumes:
+            self.acknowledged(session, session.position)
+
+    def writable(self, session: Session) -> None:
+        """A session's socket takes data again."""
+        if session.state is State.CATCHING_UP:
+            self._want(session)
+
+    def acknowledged(self, session: Session, seq: int) -> None:
+        """A session's device has everything up to *seq*."""
+        if not session.device_id:
+            return
+        key = (session.user_id, session.device_id)
+        known = self._acks.get(key)
+        if known is None or known.position.seq < seq or known.position.epoch != self._hub.epoch:
+            self._acks[key] = Ack(*key, Position(self._hub.epoch, seq))
+        if seq == session.position and session.last_push_at_ms:
+            self._metrics.acked([time.time() - session.last_push_at_ms / 1000])
+            session.last_push_at_ms = 0
+
+    def sessions_of(self, user_id: str) -> int:
+        """How many sessions a user has here."""
+        stream = self._hub.streams.get(user_id)
+        return len(stream.sessions) if stream is not None else 0
+
+    def head(self, user_id: str) -> int:
+        """The highest seq a device of this user may acknowledge."""
+        stream = self._hub.streams.get(user_id)
+        return stream.highest if stream is not None else 0
+
+    # From the bus
+
+    def deliver(self, events: list[Event]) -> None:
+        """Events have come from the bus."""
+        self._hub.dispatch(events, _now(), time.time())
+        self.flush()
+        self._repair.look()
+
+    def flush(self) -> None:
+        """Write what sessions have to send, and count it."""
+        hub = self._hub
+        for session in hub.take_dirty():
+            session.queued = False
+            self._write(session)
+        if hub.latencies:
+            wall = time.time()
+            self._metrics.pushed([wall - at / 1000 for at in hub.latencies])
+            hub.latencies.clear()
+            for devices, events in hub.devices.items():
+                self._metrics.delivered(devices, events)
+            hub.devices.clear()
+        if hub.traces:
+            for trace, user_id, seq in hub.traces:
+                log.debug("pushed", trace=trace, sender=user_id, seq=seq)
+            hub.traces.clear()
+
+    def _topic_has_grown(self) -> None:
+        self._partitions.recount(self._hub.streams, _now())
+
+    # Arrivals
+
+    async def _arrive(self) -> None:
+        await self._arrived.wait()
+        self._arrived.clear()
+        arrivals, self._arrivals = self._arrivals, []
+        for start in range(0, len(arrivals), USERS_PER_QUERY):
+            batch = arrivals[start : start + USERS_PER_QUERY]
+            try:
+                await self._settle([s for s in batch if s.state is State.JOINING])
+            except SeenbyError:
+                self._arrivals = [*arrivals[start:], *self._arrivals]
+                self._arrived.set()
+                raise
+
+    async def _settle(self, sessions: Sequence[Session]) -> None:
+        users = {session.user_id for session in sessions}
+        await self._partitions.ready(users)
+        epoch, heads = await self._service.heads(list(users))
+        self._check_epoch(epoch)
+        stored = await self._service.positions(
+            [(s.user_id, s.device_id) for s in sessions if s.device_id]
+        )
+        starts = await self._live_starts(sessions, heads)
+        now, wall = _now(), time.time()
+        for session in sessions:
+            if session.state is not State.JOINING or session.user_id not in self._hub.streams:
+                continue
+            ends = heads[session.user_id]
+            begin = Begin(
+                epoch=epoch,
+                head=ends.head,
+                floor=ends.floor,
+                live_from=starts.get(session, session.position),
+                stored=stored.get((session.user_id, session.device_id)),
+                replay_limit=self._replay_limit,
+            )
+            if not self._hub.begin(session, begin, now, wall):
+                self._want(session)
+            if session.resumes:
+                self.acknowledged(session, session.position)
+        self.flush()
+
+    async def _live_starts(
+        self, sessions: Sequence[Session], heads: dict[str, Head]
+    ) -> dict[Session, int]:
+        """Where sessions begin that keep no position and whose stream was not known before.
+
+        That is after the last event committed before they connected. Only where the head is
+        newer than the connection a look at the last events is needed.
+        """
+        starts: dict[Session, int] = {}
+        unsure: list[Session] = []
+        for session in sessions:
+            if self._hub.streams[session.user_id].known:
+                continue
+            ends = heads[session.user_id]
+            if session.device_id or ends.at < session.connected_at_ms:
+                starts[session] = ends.head
+            else:
+                unsure.append(session)
+        wants = [
+            Want(s.user_id, max(heads[s.user_id].floor, heads[s.user_id].head - RECENT), RECENT)
+            for s in unsure
+        ]
+        pages = await self._service.pages(wants) if wants else []
+        for session, want, page in zip(unsure, wants, pages, strict=True):
+            before = [e.seq for e in page.events if e.at < session.connected_at_ms]
+            starts[session] = max(before, default=max(want.after, page.floor))
+        return starts
+
+    def _check_epoch(self, epoch: str) -> str:
+        """Return *epoch*; a new one numbers anew: everybody reconnects and is then reset."""
+        if epoch != self._hub.epoch:
+            log.warning("epoch_changed", before=self._hub.epoch, now=epoch)
+            self._hub.epoch = epoch
+            self._feed.set_epoch(epoch)
+            self._acks.clear()
+            for stream in list(self._hub.streams.values()):
+                for session in stream.sessions:
+                    session.close(disconnect.EPOCH_CHANGED)
+                    self._write(session)
+        return epoch
+
+    # Pages
+
+    def _want(self, session: Session) -> None:
+        self._behind[session] = None
+        self._wanted.set()
+
+    async def _read_pages(self) -> None:
+        await self._wanted.wait()
+        sessions = list(self._behind)[:PAGES_PER_QUERY]
+        if not sessions:
+            self._wanted.clear()
+            return
+        wants = [Want(session.user_id, session.position, PAGE) for session in sessions]
+        pages = await self._service.pages(wants)
+        now, wall = _now(), time.time()
+        for session, page in zip(sessions, pages, strict=True):
+            self._behind.pop(session, None)
+            live, _ = self._hub.page(session, page, now, wall)
+            if session.queued:
+                session.queued = False
+                self._write(session)
+            if not live and not session.congested:
+                self._want(session)
+        self.flush()
+
+    # Positions and partitions, once a second
+
+    async def _keep(self) -> None:
+        await asyncio.sleep(ACK_EVERY)
+        self._partitions.tick(_now())
+        self._metrics.connections(self._hub.sessions)
+        self._store_answers = False
+        await self._service.ready()
+        self._store_answers = True
+        await self._store_acks()
+
+    async def _store_acks(self) -> None:
+        acks, self._acks = self._acks, {}
+        batch = list(acks.values())
+        try:
+            for start in range(0, len(batch), USERS_PER_QUERY):
+                part = batch[start : start + USERS_PER_QUERY]
+                await self._service.acknowledge(part, now=int(time.time() * 1000))
+        except SeenbyError:
+            self._acks = acks | self._acks
+            raise
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

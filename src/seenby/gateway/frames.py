@@ -1,0 +1,177 @@
+"""What the gateway and its clients say to each other (contract, section 3), as JSON text.
+
+Encoding is done once per event and shared by all sessions of the user. Decoding names the field
+and the accepted form when a frame cannot be used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+
+from seenby import inputs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from seenby.model import Event
+
+SUBPROTOCOL = "seenby.v1"
+MAX_MESSAGE = 64 * 1024
+"""Bytes a client's message may have, fragments together."""
+
+
+# To clients
+
+
+class _ReadReceipt(msgspec.Struct, tag_field="type", tag="read_receipt", gc=False):
+    msg_id: str
+    reader_id: str
+    read_at: int
+    conversation_id: str
+    timestamp: int
+    seq: int | msgspec.UnsetType
+
+
+class _Welcome(msgspec.Struct, tag_field="type", tag="welcome"):
+    user_id: str
+    device_id: str
+    epoch: str
+    seq: int
+    resumed: bool
+    heartbeat: int
+
+
+class _Reset(msgspec.Struct, tag_field="type", tag="reset"):
+    epoch: str
+    seq: int
+
+
+class _Error(msgspec.Struct, tag_field="type", tag="error"):
+    code: str
+    error: str
+
+
+class _ReadResult(msgspec.Struct, tag_field="type", tag="read_result", omit_defaults=True):
+    ref: str | int | None
+    success: bool
+    receipt: msgspec.Raw | None = None
+    code: str = ""
+    error: str = ""
+
+
+PONG = b'{"type":"pong"}'
+
+_encode = msgspec.json.Encoder().encode
+
+
+def receipt(event: Event, timestamp: int) -> bytes:
+    """The seed's frame; *timestamp* is the moment of the push in unix seconds."""
+    return _encode(
+        _ReadReceipt(
+            event.msg_id,
+            event.reader_id,
+            event.read_at // 1000,
+            event.conversation_id,
+            timestamp,
+            event.seq or msgspec.UNSET,
+        )
+    )
+
+
+def batch(receipts: Sequence[bytes]) -> bytes:
+    """Several receipt frames as one."""
+    return b'{"type":"read_receipts","receipts":[' + b",".join(receipts) + b"]}"
+
+
+def welcome(*, user_id: str, device_id: str, epoch: str, seq: int, resumed: bool) -> bytes:
+    """The answer to hello; *seq* is the stream's head."""
+    return _encode(_Welcome(user_id, device_id, epoch, seq, resumed, HEARTBEAT))
+
+
+def reset(*, epoch: str, seq: int) -> bytes:
+    """The client's position cannot be served whole; live frames go on after *seq*."""
+    return _encode(_Reset(epoch, seq))
+
+
+def error(code: str, sentence: str) -> bytes:
+    """A frame that could not be used."""
+    return _encode(_Error(code, sentence))
+
+
+def read_done(ref: str | int | None, receipt: bytes) -> bytes:
+    """A read frame was recorded; *receipt* is its receipt in the form of the HTTP answer."""
+    return _encode(_ReadResult(ref, success=True, receipt=msgspec.Raw(receipt)))
+
+
+def read_refused(ref: str | int | None, code: str, sentence: str) -> bytes:
+    """A read frame was not recorded."""
+    return _encode(_ReadResult(ref, success=False, code=code, error=sentence))
+
+
+# From clients
+
+HEARTBEAT = 30
+"""Seconds between the server's pings."""
+
+Seq = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class Hello(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
+    """Opens a seenby.v1 session."""
+
+    token: str | None = None
+    device_id: str | None = None
+    epoch: str | None = None
+    seq: Seq | None = None
+    batch: bool = False
+
+
+class AckFrame(msgspec.Struct, frozen=True, tag_field="type", tag="ack"):
+    """This device has everything up to ``seq``."""
+
+    seq: Seq
+
+
+class Read(msgspec.Struct, frozen=True, tag_field="type", tag="read"):
+    """Marks a message as read; ``fields`` are those of the HTTP request."""
+
+    ref: str | int | None = None
+    fields: dict[str, Any] = {}
+
+
+class Ping(msgspec.Struct, frozen=True, tag_field="type", tag="ping"):
+    """Asks for a pong."""
+
+
+ClientFrame = Hello | AckFrame | Read | Ping
+
+_decode = msgspec.json.Decoder(ClientFrame).decode
+_decode_fields = msgspec.json.Decoder(dict[str, Any]).decode
+
+_A_FRAME = "a JSON object with a type: hello, ack, read or ping"
+_ACCEPTED = {
+    "type": "one of hello, ack, read, ping",
+    "token": "a text",
+    "device_id": "at most 64 printable ASCII characters without spaces (0x21 to 0x7E)",
+    "epoch": "a text",
+    "seq": "a whole number from 0",
+    "batch": "true or false",
+    "ref": "a text or a whole number",
+}
+
+
+def decode(message: bytes) -> ClientFrame:
+    """A client's frame.
+
+    Raises:
+        BadInput: not JSON, of an unknown type, or with a field of the wrong form.
+    """
+    frame = inputs.decoded(_decode, message, _ACCEPTED, whole=("frame", _A_FRAME))
+    if isinstance(frame, Hello) and frame.device_id is not None:
+        inputs.device_id(frame.device_id)
+    if isinstance(frame, Read):
+        fields = inputs.decoded(_decode_fields, message, _ACCEPTED, whole=("frame", _A_FRAME))
+        return Read(frame.ref, fields)
+    return frame

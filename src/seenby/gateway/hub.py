@@ -1,0 +1,312 @@
+"""Which sessions are here, and how far each connected user's stream has come.
+
+No I/O: events, pages and time come in; sessions fill up with frames, and those that have
+something to write wait in ``take_dirty()``. Rules that live here:
+
+- A stream's ``seq`` is the last event that all its live sessions have been given. Whatever brings
+  the next one (bus, backlog, hole, anti-entropy), it is offered to the stream and pushed once.
+- Not newer than ``seq``: dropped. The next: pushed. Later than the next: held, the stream has a
+  hole until the missing ones come from the bus or the store.
+- A session that catches up is not pushed to. It reads pages until it meets the stream, and what
+  the stream was given since it began (the tail) closes the gap in memory.
+- A frame is encoded once for all sessions of a user.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from seenby.gateway import frames
+from seenby.gateway.session import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from seenby.gateway.session import Begin, Session
+    from seenby.model import Event
+    from seenby.store.base import Page
+
+HOLD_LIMIT = 1000
+"""Events held above a hole; what does not fit is read from the store."""
+
+TAIL_LIMIT = 1000
+"""Events remembered for sessions that catch up; a longer gap takes another page."""
+
+_UNKNOWN = -2
+"""A stream's seq before the store has told its head (never one less than a real seq)."""
+
+
+class Stream:
+    """One connected user: position, sessions, and what waits.
+
+    ``highest`` is the highest seq heard of: the stream has a hole while ``seq`` is below it.
+    """
+
+    __slots__ = ("catching_up", "held", "highest", "live", "seq", "tail", "user_id")
+
+    def __init__(self, user_id: str) -> None:
+        """Nothing is known of the user's stream yet."""
+        self.user_id = user_id
+        self.seq = _UNKNOWN
+        self.highest = 0
+        self.live: list[Session] = []
+        self.catching_up: list[Session] = []
+        self.held: dict[int, Event] | None = None
+        self.tail: list[Event] | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether the store has told where the stream stands."""
+        return self.seq != _UNKNOWN
+
+    @property
+    def sessions(self) -> list[Session]:
+        """All sessions of the user."""
+        return [*self.live, *self.catching_up]
+
+
+class Hub:
+    """The streams of the users connected to this gateway.
+
+    ``epoch`` is the one in force. ``from_bus`` counts events that the bus brought first.
+    ``latencies`` (commit times in ms), ``devices`` (pushes by number of devices) and ``traces``
+    (None: not asked for) tell what was pushed; the owner reads and clears them.
+    """
+
+    def __init__(self) -> None:
+        """Nobody is here."""
+        self.streams: dict[str, Stream] = {}
+        self.sessions = 0
+        self.epoch = ""
+        self.from_bus = 0
+        self.latencies: list[int] = []
+        self.devices: dict[int, int] = {}
+        self.traces: list[tuple[str, str, int]] | None = None
+        self._dirty: list[Session] = []
+        self._holes: dict[str, float] = {}
+
+    # Sessions come and go
+
+    def enter(self, session: Session) -> Stream:
+        """A session joins its user's stream; it catches up until it goes live.
+
+        Where the stream is known, the session's position is its place at this moment.
+        """
+        stream = self.streams.get(session.user_id)
+        if stream is None:
+            stream = self.streams[session.user_id] = Stream(session.user_id)
+        elif stream.known:
+            session.position = stream.seq
+        stream.catching_up.append(session)
+        self.sessions += 1
+        return stream
+
+    def leave(self, session: Session) -> bool:
+        """A session is gone; whether it was the user's last. Unknown sessions are ignored."""
+        stream = self.streams.get(session.user_id)
+        if stream is None:
+            return False
+        if session in stream.live:
+            stream.live.remove(session)
+        elif session in stream.catching_up:
+            stream.catching_up.remove(session)
+            self._drop_tail(stream)
+        else:
+            return False
+        self.sessions -= 1
+        if stream.live or stream.catching_up:
+            return False
+        del self.streams[session.user_id]
+        self._holes.pop(session.user_id, None)
+        return True
+
+    def begin(self, session: Session, start: Begin, now: float, wall: float) -> bool:
+        """The ends of the user's stream are known: the session begins; whether it is live now."""
+        stream = self.streams[session.user_id]
+        if not stream.known:
+            stream.seq = start.head
+            if stream.held is not None:
+                stream.held = {seq: e for seq, e in stream.held.items() if seq > start.head}
+        stream.highest = max(stream.highest, start.head)
+        self._drain_held(stream, wall)
+        self._note_hole(stream, now)
+        session.begin(start)
+        self.touch(session)
+        return self._meet(stream, session, wall)
+
+    # Events
+
+    def dispatch(self, events: Iterable[Event], now: float, wall: float) -> None:
+        """Events have come from the bus; those of users who left meanwhile are dropped."""
+        streams = self.streams
+        for event in events:
+            stream = streams.get(event.sender_id)
+            if stream is None:
+                continue
+            if event.seq == stream.seq + 1:
+                self.from_bus += 1
+                self._advance(stream, event, wall)
+                if stream.held is not None:
+                    self._drain_held(stream, wall)
+                    self._note_hole(stream, now)
+            elif event.seq == 0:
+                self._push(stream, event, wall)
+            elif event.seq > stream.seq:
+                self._hold(stream, event)
+                self._note_hole(stream, now)
+
+    def page(self, session: Session, page: Page, now: float, wall: float) -> tuple[bool, int]:
+        """A page that a session asked for (after its position) has come.
+
+        Returns whether the session is live now, and how many events were news to the stream.
+        """
+        stream = self.streams.get(session.user_id)
+        if stream is None or session.state is not State.CATCHING_UP:
+            return True, 0
+        if page.floor > session.position:
+            session.cut(self.epoch, page.floor, page.head)
+        self._give(session, page.events, wall)
+        news = self._offer(stream, page.events, now, wall)
+        return self._meet(stream, session, wall), news
+
+    def fill(self, user_id: str, page: Page, now: float, wall: float) -> int:
+        """A page after the stream's seq has come, for a hole or by anti-entropy.
+
+        Returns how many events were news to the stream.
+        """
+        stream = self.streams.get(user_id)
+        if stream is None or not stream.known:
+            return 0
+        if page.floor > stream.seq:
+            for session in stream.live:
+                session.cut(self.epoch, page.floor, page.head)
+                self.touch(session)
+            stream.seq = page.floor
+            stream.tail = None
+        return self._offer(stream, page.events, now, wall)
+
+    def holes(self, before: float) -> list[str]:
+        """Users whose streams have had a hole since before *before*."""
+        return [user_id for user_id, since in self._holes.items() if since <= before]
+
+    def oldest_hole(self) -> float | None:
+        """Since when the oldest hole has been there; None when there is none."""
+        return next(iter(self._holes.values()), None)
+
+    def behind(self, user_id: str, head: int) -> bool:
+        """Whether the store has more of a user's stream than the sessions here were given."""
+        stream = self.streams.get(user_id)
+        return stream is not None and stream.known and stream.seq < head
+
+    # What is to be written
+
+    def touch(self, session: Session) -> None:
+        """A session has something to write."""
+        if not session.queued:
+            session.queued = True
+            self._dirty.append(session)
+
+    def take_dirty(self) -> list[Session]:
+        """Sessions that have something to write; each is listed once and then forgotten."""
+        dirty = self._dirty
+        self._dirty = []
+        return dirty
+
+    # Inside
+
+    def _offer(self, stream: Stream, events: Sequence[Event], now: float, wall: float) -> int:
+        """Events from the store, contiguous: push those that are the stream's next."""
+        news = 0
+        if not stream.known:
+            return news
+        for event in events:
+            if event.seq == stream.seq + 1:
+                if stream.held is None or stream.held.pop(event.seq, None) is None:
+                    news += 1
+                self._advance(stream, event, wall)
+        self._drain_held(stream, wall)
+        self._note_hole(stream, now)
+        return news
+
+    def _advance(self, stream: Stream, event: Event, wall: float) -> None:
+        stream.seq = event.seq
+        stream.highest = max(stream.highest, event.seq)
+        if stream.catching_up:
+            if stream.tail is None:
+                stream.tail = []
+            elif len(stream.tail) >= TAIL_LIMIT:
+                del stream.tail[: TAIL_LIMIT // 2]
+            stream.tail.append(event)
+        self._push(stream, event, wall)
+
+    def _push(self, stream: Stream, event: Event, wall: float) -> None:
+        live = stream.live
+        if not live:
+            return
+        seq = event.seq
+        if not event.msg_id:
+            for session in live:
+                session.position = max(session.position, seq)
+            return
+        frame = frames.receipt(event, int(wall))
+        dirty = self._dirty
+        for session in live:
+            session.push(frame, seq, event.at)
+            if not session.queued:
+                session.queued = True
+                dirty.append(session)
+        self.latencies.append(event.at)
+        count = len(live)
+        self.devices[count] = self.devices.get(count, 0) + 1
+        if self.traces is not None and event.trace:
+            self.traces.append((event.trace, event.sender_id, seq))
+
+    def _hold(self, stream: Stream, event: Event) -> None:
+        stream.highest = max(stream.highest, event.seq)
+        if stream.held is None:
+            stream.held = {}
+        if len(stream.held) < HOLD_LIMIT:
+            stream.held[event.seq] = event
+
+    def _drain_held(self, stream: Stream, wall: float) -> None:
+        held = stream.held
+        if held is None:
+            return
+        while (event := held.pop(stream.seq + 1, None)) is not None:
+            self.from_bus += 1
+            self._advance(stream, event, wall)
+        if not held or stream.seq >= stream.highest:
+            stream.held = None
+
+    def _note_hole(self, stream: Stream, now: float) -> None:
+        if stream.known and stream.seq < stream.highest:
+            self._holes.setdefault(stream.user_id, now)
+        else:
+            self._holes.pop(stream.user_id, None)
+
+    def _give(self, session: Session, events: Sequence[Event], wall: float) -> None:
+        """Write those of *events* that a catching-up session does not have yet."""
+        timestamp = int(wall)
+        new = [event for event in events if event.seq > session.position]
+        if new:
+            session.page([frames.receipt(e, timestamp) for e in new if e.msg_id], new[-1].seq)
+        self.touch(session)
+
+    def _meet(self, stream: Stream, session: Session, wall: float) -> bool:
+        """Let a session go live if it has what the stream has, or the tail has the rest."""
+        if session.state is not State.CATCHING_UP:
+            return True
+        tail = stream.tail
+        if session.position < stream.seq and tail and tail[0].seq <= session.position + 1:
+            self._give(session, tail, wall)
+        if session.position < stream.seq:
+            return False
+        stream.catching_up.remove(session)
+        stream.live.append(session)
+        self._drop_tail(stream)
+        session.live()
+        return True
+
+    def _drop_tail(self, stream: Stream) -> None:
+        if not stream.catching_up:
+            stream.tail = None

@@ -1,0 +1,375 @@
+"""One client's life as a state machine without I/O: frames and time in, frames out.
+
+::
+
+    GREETING --hello, token--> JOINING --begin()--> CATCHING_UP --live()--> LIVE
+        any state --close()--> CLOSED
+
+Rules that live here, and nowhere else:
+
+- Before ``welcome`` nothing is sent to a seenby.v1 client; to a silent client nothing but
+  receipts, ever.
+- ``position`` is the seq of the last event written. It only grows, except by a reset.
+- Where a session begins: at what the client says, else at the device's stored position, else (a
+  device never seen) at the oldest event kept, else (no device) at the moment of connecting.
+- A position that cannot be served whole is a ``reset`` for a seenby.v1 client; a silent client
+  gets what is still kept.
+- A silent client's device has what was written before a ping that it answered.
+
+Time comes in as an argument, in seconds of any steady clock. The owner takes what is to be
+written from ``data_to_send()`` and calls ``expire()`` at ``deadline()``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from seenby.errors import BadInput
+from seenby.gateway import disconnect, frames
+from seenby.gateway.disconnect import Disconnect
+from seenby.model import Position
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from seenby.auth import Caller
+
+HELLO_WITHIN = 10.0
+"""Seconds a client has to say hello with a token."""
+
+SILENCE_LIMIT = 90.0
+"""Seconds without any word (pongs count) after which the client is taken for gone."""
+
+CONFIRM_AFTER = 1.0
+"""Seconds after a push to a silent client within which it is pinged, to learn its position."""
+
+ERROR_WINDOW = 60.0
+ERROR_LIMIT = 3
+"""The third unusable frame within the window ends the session."""
+
+
+_A_SEQ = re.compile(rb"[0-9]{1,19}").fullmatch
+"""What our pings carry; a pong nobody asked for may carry anything."""
+
+
+class State(Enum):
+    """Where a session stands."""
+
+    GREETING = auto()
+    JOINING = auto()
+    CATCHING_UP = auto()
+    LIVE = auto()
+    CLOSED = auto()
+
+
+class Ping(msgspec.Struct, frozen=True):
+    """A ping to write; its payload comes back in the pong."""
+
+    payload: bytes
+
+
+Outgoing = bytes | Ping | Disconnect
+"""A text frame, a ping, or the close that ends it all."""
+
+Request = frames.Hello | frames.AckFrame | frames.Read
+"""What a client asks for that needs more than this machine."""
+
+
+class Begin(msgspec.Struct, frozen=True):
+    """What the store says when a session begins.
+
+    ``live_from`` is the position from which a client that keeps none is served.
+    """
+
+    epoch: str
+    head: int
+    floor: int
+    live_from: int
+    stored: Position | None = None
+    replay_limit: int = 10_000
+
+
+class Session:
+    """One connected client.
+
+    ``queued``, ``congested`` (the socket takes no more for now), ``token_pending`` (a token is
+    being checked) and ``link`` (whoever carries the bytes) are the owner's notes. ``resumes``
+    says that the device's position is served whole and may be stored.
+
+    Args:
+        silent: the client asked for no subprotocol.
+        user_id: whose receipts it gets; "" until a token tells.
+        device_id: "" for none.
+        now: the moment of connecting.
+        connected_at_ms: the same in ms since the Unix epoch.
+    """
+
+    __slots__ = (
+        "_confirmed_seq",
+        "_errors",
+        "_expires_at",
+        "_heard_at",
+        "_hello",
+        "_hello_by",
+        "_out",
+        "_ping_at",
+        "batch",
+        "caller",
+        "congested",
+        "connected_at_ms",
+        "device_id",
+        "last_push_at_ms",
+        "link",
+        "lost",
+        "position",
+        "queued",
+        "resumes",
+        "silent",
+        "state",
+        "token_pending",
+        "user_id",
+    )
+
+    def __init__(
+        self, *, silent: bool, user_id: str, device_id: str, now: float, connected_at_ms: int = 0
+    ) -> None:
+        """A client has connected."""
+        self.silent = silent
+        self.user_id = user_id
+        self.device_id = device_id
+        self.connected_at_ms = connected_at_ms
+        self.state = State.GREETING
+        self.caller: Caller | None = None
+        self.batch = False
+        self.position = 0
+        self.last_push_at_ms = 0
+        self.lost = 0
+        self.queued = False
+        self.congested = False
+        self.resumes = False
+        self.token_pending = False
+        self.link: object = None
+        self._hello: frames.Hello | None = None
+        self._out: list[Outgoing] = []
+        self._heard_at = now
+        self._ping_at = now + frames.HEARTBEAT
+        self._hello_by = now + HELLO_WITHIN
+        self._expires_at = math.inf
+        self._confirmed_seq = -1
+        self._errors: list[float] | None = None
+
+    # In: from the client
+
+    def receive(self, message: bytes, now: float) -> Request | None:
+        """A text message has come; returns what it asks for, if the owner must act.
+
+        A frame that cannot be used is answered here.
+        """
+        self._heard_at = now
+        if self.state is State.CLOSED:
+            return None
+        if self.silent:
+            self.close(disconnect.SILENT_SPOKE)
+            return None
+        try:
+            frame = frames.decode(message)
+            return self._accept(frame)
+        except BadInput as error:
+            self.refuse(error.code, str(error), now)
+            return None
+
+    def _accept(self, frame: frames.ClientFrame) -> Request | None:
+        match frame:
+            case frames.Ping():
+                self._out.append(frames.PONG)
+                return None
+            case frames.Hello():
+                if self._hello is not None:
+                    raise BadInput("hello", "the first frame, and sent once")
+                self._hello = frame
+                self.batch = frame.batch
+                if frame.device_id is not None:
+                    self.device_id = frame.device_id
+                return frame
+            case _ if self._hello is None:
+                raise BadInput("hello", "the first frame")
+            case frames.AckFrame():
+                if not self.device_id:
+                    raise BadInput("device_id", "given in hello by a client that acknowledges")
+                if self.state not in {State.CATCHING_UP, State.LIVE}:
+                    raise BadInput("ack", "sent after welcome")
+                return frame
+            case _:
+                return frame
+
+    def pong(self, payload: bytes, now: float) -> int | None:
+        """A pong has come; returns the seq that a silent client's device now has, if it is news."""
+        self._heard_at = now
+        if not (self.silent and self.device_id and _A_SEQ(payload)):
+            return None
+        seq = int(payload)
+        if not self._confirmed_seq < seq <= self.position:
+            return None
+        self._confirmed_seq = seq
+        return seq
+
+    def heard(self, now: float) -> None:
+        """The client gave some other sign of life."""
+        self._heard_at = now
+
+    def refuse(self, code: str, sentence: str, now: float) -> None:
+        """Answer a frame that cannot be used; too many of them end the session."""
+        errors = [then for then in self._errors or () if now - then < ERROR_WINDOW]
+        errors.append(now)
+        self._errors = errors
+        self._out.append(frames.error(code, sentence))
+        if len(errors) >= ERROR_LIMIT:
+            self.close(disconnect.BAD_FRAMES)
+
+    # In: from the owner
+
+    def admit(self, caller: Caller, now: float, wall: float) -> bool:
+        """The client is who it says; *wall* is the Unix time, for the token's end.
+
+        Returns whether it waits for its place in the stream from now on: a silent client does, any
+        other does after its hello.
+        """
+        self.caller = caller
+        if caller.expires_at is not None:
+            self._expires_at = now + caller.expires_at - wall
+        if self.state is not State.GREETING or not (self.silent or self._hello is not None):
+            return False
+        self.state = State.JOINING
+        return True
+
+    def begin(self, start: Begin) -> None:
+        """The stream's ends are known: decide where this session begins, and say so."""
+        known, whole = self._where(start)
+        self.resumes = whole and bool(self.device_id)
+        self.state = State.CATCHING_UP
+        if self.silent:
+            return
+        self._out.append(
+            frames.welcome(
+                user_id=self.user_id,
+                device_id=self.device_id,
+                epoch=start.epoch,
+                seq=start.head,
+                resumed=known and whole,
+            )
+        )
+        if not whole:
+            self._out.append(frames.reset(epoch=start.epoch, seq=start.head))
+
+    def _where(self, start: Begin) -> tuple[bool, bool]:
+        """Set the position; returns whether one was known, and whether it can be served whole."""
+        hello = self._hello
+        known = True
+        whole = True
+        if hello is not None and hello.seq is not None:
+            position, whole = hello.seq, hello.epoch == start.epoch
+        elif not self.device_id:
+            self.position = start.live_from
+            return False, True
+        elif start.stored is not None:
+            position, whole = start.stored.seq, start.stored.epoch == start.epoch
+        else:
+            position, known = start.floor, False
+        whole = whole and start.floor <= position <= start.head
+        if self.silent:
+            kept = position if whole else start.floor
+            self.lost = 0 if whole else max(0, start.floor - position)
+            self.position = self._confirmed_seq = kept
+            return known, True
+        whole = whole and start.head - position <= start.replay_limit
+        self.position = position if whole else start.head
+        return known, whole
+
+    def live(self) -> None:
+        """The session has everything the stream has; from now on it is pushed to."""
+        if self.state is not State.CLOSED:
+            self.state = State.LIVE
+
+    def push(self, frame: bytes, seq: int, at_ms: int) -> None:
+        """Write one event's frame, unless the client has it.
+
+        *seq* 0 is an event without a place in the stream; *at_ms* is when it was committed.
+        """
+        if seq:
+            if seq <= self.position:
+                return
+            self.position = seq
+            self.last_push_at_ms = at_ms
+        self._out.append(frame)
+
+    def page(self, receipts: Sequence[bytes], last: int) -> None:
+        """Write a page of the backlog; it ends at *last*."""
+        if len(receipts) > 1 and self.batch:
+            self._out.append(frames.batch(receipts))
+        else:
+            self._out.extend(receipts)
+        self.position = last
+
+    def cut(self, epoch: str, floor: int, head: int) -> None:
+        """Events after the position are gone, up to *floor*: go on after them, or from *head*."""
+        if self.silent:
+            self.lost += floor - self.position
+            self.position = floor
+        else:
+            self.position = head
+            self._out.append(frames.reset(epoch=epoch, seq=head))
+
+    def answer(self, frame: bytes) -> None:
+        """Write an answer to a request."""
+        self._out.append(frame)
+
+    def close(self, reason: Disconnect) -> None:
+        """End the session after what is already to be written; later calls change nothing."""
+        if self.state is not State.CLOSED:
+            self.state = State.CLOSED
+            self._out.append(reason)
+
+    # Time
+
+    def deadline(self) -> float:
+        """When expire() is due next."""
+        due = min(self._ping_at, self._heard_at + SILENCE_LIMIT, self._expires_at)
+        if self.state is State.GREETING:
+            due = min(due, self._hello_by)
+        return due
+
+    def confirm_soon(self, now: float) -> bool:
+        """Whether a silent client must be asked soon how far it is; brings the ping forward."""
+        if not (self.silent and self.device_id) or self._ping_at <= now + CONFIRM_AFTER:
+            return False
+        if self.position <= self._confirmed_seq:
+            return False
+        self._ping_at = now + CONFIRM_AFTER
+        return True
+
+    def expire(self, now: float) -> None:
+        """Do what is due: ping, or close."""
+        if self.state is State.CLOSED:
+            return
+        if now >= self._expires_at:
+            self.close(disconnect.EXPIRED)
+        elif now >= self._heard_at + SILENCE_LIMIT:
+            self.close(disconnect.SILENT)
+        elif self.state is State.GREETING and now >= self._hello_by:
+            self.close(disconnect.NO_HELLO)
+        elif now >= self._ping_at:
+            self._out.append(Ping(b"%d" % self.position))
+            self._ping_at = now + frames.HEARTBEAT
+
+    # Out
+
+    def data_to_send(self) -> list[Outgoing]:
+        """What is to be written now, in order."""
+        out = self._out
+        self._out = []
+        return out
