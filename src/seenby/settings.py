@@ -1,0 +1,354 @@
+"""Every setting: its variable, its form, its default, and what it is for.
+
+Forms are checked one by one here; whether settings fit together, and where they come from, is
+``config``'s. ``accepted`` completes "<variable> must be ..." and is all that is said about a
+wrong value: a value may hold a secret, if only by a slip.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SECRET_BYTES_MIN = 32
+"""A shared secret is at least as long as the hash's output (RFC 7518, section 3.2)."""
+
+
+def _matching(pattern: str) -> Callable[[str], str]:
+    match = re.compile(pattern).fullmatch
+
+    def check(value: str) -> str:
+        if match(value) is None:
+            raise ValueError
+        return value
+
+    return check
+
+
+def _split(value: object) -> object:
+    """The items of a comma list; a trailing comma does no harm."""
+    if not isinstance(value, str):
+        return value
+    return tuple(item.strip() for item in value.split(",") if item.strip())
+
+
+def _port_of(text: str) -> int:
+    port = int(text)
+    if not 1 <= port <= 65535:  # noqa: PLR2004  # the range of a port, as everybody knows it
+        raise ValueError
+    return port
+
+
+def _brokers(value: str) -> str:
+    """``host:port`` items; without a port the client library would guess one."""
+    items = [item.strip() for item in value.split(",")]
+    for item in items:
+        found = re.fullmatch(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", item, re.ASCII)
+        if found is None:
+            raise ValueError
+        _port_of(found[1])
+    return ",".join(items)
+
+
+def _origin(value: str) -> str:
+    """An origin as browsers send it: lower case, without the scheme's own port (RFC 6454)."""
+    found = re.fullmatch(
+        r"([a-z][a-z0-9+.-]*)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?", value.lower()
+    )
+    if found is None:
+        raise ValueError
+    scheme, host, port = found.groups()
+    if port is None or _port_of(port) == {"http": 80, "https": 443}.get(scheme):
+        return f"{scheme}://{host}"
+    return f"{scheme}://{host}:{int(port)}"
+
+
+Host = Annotated[str, AfterValidator(_matching(r"[A-Za-z0-9._:-]{1,253}"))]
+Topic = Annotated[str, AfterValidator(_matching(r"[A-Za-z0-9._-]{1,200}"))]
+Name = Annotated[str, AfterValidator(_matching(r"[A-Za-z0-9._-]{1,64}"))]
+DatabaseUrl = Annotated[
+    str,
+    AfterValidator(_matching(r"sqlite://\S*|(?:mysql|mariadb)(?:\+[a-z]+)?://[^\s/]+/[^\s/?]+\S*")),
+]
+SocketUrl = Annotated[str, AfterValidator(_matching(r"wss?://[^\s/?#]+[^\s?#]*"))]
+Brokers = Annotated[str, AfterValidator(_brokers)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split)]
+Algorithm = Literal["HS256", "RS256", "ES256"]
+Algorithms = Annotated[tuple[Algorithm, ...], BeforeValidator(_split)]
+Secret = Annotated[str, StringConstraints(strip_whitespace=False)]
+
+_BOOLEAN = "true or false (also 1, 0, yes, no, on, off)"
+_HOST = "a host name or an address, without a port"
+_TOPIC = "a name of up to 200 letters, digits, dots, underscores and hyphens"
+_NAME = "up to 64 letters, digits, dots, underscores and hyphens"
+_TEXT = "a text"
+
+
+def _setting(variable: str, description: str, accepted: str, **more: Any) -> Any:
+    """A field that comes from *variable*; *accepted* completes "<variable> must be ..."."""
+    return Field(
+        validation_alias=variable,
+        description=description,
+        json_schema_extra={"accepted": accepted},
+        **more,
+    )
+
+
+def _whole(variable: str, default: int, low: int, high: int, description: str) -> Any:
+    accepted = f"a whole number from {low} to {high}"
+    return _setting(variable, description, accepted, default=default, ge=low, le=high)
+
+
+def _seconds(variable: str, default: float, high: int, description: str) -> Any:
+    accepted = f"a number of seconds from 0 to {high}"
+    return _setting(variable, description, accepted, default=default, ge=0, le=high)
+
+
+class Settings(BaseModel):
+    """Settings that fit together: ``config.load`` sees to that, and makes them.
+
+    No BaseSettings: that reads the environment by itself, and its import costs 50 ms and 5 MB.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, str_strip_whitespace=True, hide_input_in_errors=True, allow_inf_nan=False
+    )
+
+    # The seed's names
+
+    kafka_brokers: Brokers = _setting(
+        "KAFKA_BROKERS",
+        "Kafka's addresses. Empty: no Kafka, the bus is inside the process.",
+        "a list of host:port, separated by commas",
+        default="",
+    )
+    kafka_enabled: bool = _setting(
+        "READ_RECEIPT_KAFKA_ENABLED",
+        "Whether receipts are published to Kafka.",
+        _BOOLEAN,
+        default=True,
+    )
+    topic: Topic = _setting(
+        "READ_RECEIPT_TOPIC",
+        "The topic that receipts are published to.",
+        _TOPIC,
+        default="read_receipt_events",
+    )
+    gateway_topic: Topic = _setting(
+        "KAFKA_READ_RECEIPT_TOPIC",
+        "The topic that the gateway reads. Default: READ_RECEIPT_TOPIC.",
+        _TOPIC,
+        default="",
+    )
+    updates_topic: Topic = _setting(
+        "READ_RECEIPT_UPDATES_TOPIC",
+        "The topic for everything that is not a plain receipt.",
+        _TOPIC,
+        default="read_receipt_updates",
+    )
+    receipts_group: Topic = _setting(
+        "KAFKA_READ_RECEIPT_GROUP_ID",
+        "The gateways' group for receipts; each commits its offsets under <group>.<node>.",
+        _TOPIC,
+        default="gateway-read-receipts",
+    )
+    push_receipts: bool = _setting(
+        "ENABLE_READ_RECEIPTS",
+        "Whether the gateway pushes receipts at all.",
+        _BOOLEAN,
+        default=True,
+    )
+    nodes_group: Topic = _setting(
+        "KAFKA_GROUP_ID", "The gateways' group for messages.", _TOPIC, default="gateway-nodes"
+    )
+    messages_topic: Topic = _setting(
+        "KAFKA_GROUP_MSG_TOPIC", "The topic of group messages.", _TOPIC, default="group_msg"
+    )
+
+    # Where things are
+
+    database_url: DatabaseUrl = _setting(
+        "SEENBY_DATABASE_URL",
+        "The database, which is the truth.",
+        "sqlite:///FILE or mysql://USER:PASSWORD@HOST:PORT/DATABASE",
+        default="sqlite:///seenby.db",
+        repr=False,
+    )
+    api_host: Host = _setting(
+        "SEENBY_API_HOST", "The address the API listens on.", _HOST, default="127.0.0.1"
+    )
+    api_port: int = _whole("SEENBY_API_PORT", 8080, 0, 65535, "The API's port; 0 takes a free one.")
+    gateway_host: Host = _setting(
+        "SEENBY_GATEWAY_HOST", "The address the gateway listens on.", _HOST, default="127.0.0.1"
+    )
+    gateway_port: int = _whole(
+        "SEENBY_GATEWAY_PORT", 8081, 0, 65535, "The gateway's port; 0 takes a free one."
+    )
+    gateway_url: SocketUrl = _setting(
+        "SEENBY_GATEWAY_URL",
+        "The gateway's address as clients see it. Default: from its host and port.",
+        "an address such as wss://chat.example.com/ws",
+        default="",
+    )
+    node: Name = _setting(
+        "SEENBY_NODE",
+        "This process's name in logs, the outbox and Kafka. Default: host name and process id.",
+        _NAME,
+        default="",
+    )
+
+    # Who may
+
+    auth: Literal["off", "jwt"] = _setting(
+        "SEENBY_AUTH", "Who may call: anyone, or whoever has a token.", "off or jwt", default="off"
+    )
+    insecure: bool = _setting(
+        "SEENBY_INSECURE",
+        "Allows SEENBY_AUTH=off on an address that others can reach, and keys fetched by http://.",
+        _BOOLEAN,
+        default=False,
+    )
+    jwt_secret: Secret = _setting(
+        "SEENBY_JWT_SECRET",
+        "The secret shared with whoever makes the tokens (HS256).",
+        f"at least {SECRET_BYTES_MIN} bytes long",
+        default="",
+        repr=False,
+    )
+    jwt_secret_file: Path | None = _setting(
+        "SEENBY_JWT_SECRET_FILE",
+        "A file with that secret, instead of SEENBY_JWT_SECRET.",
+        "a file that can be read",
+        default=None,
+    )
+    jwt_key_file: Path | None = _setting(
+        "SEENBY_JWT_KEY_FILE",
+        "A PEM file with the public key that checks the tokens (RS256, ES256).",
+        "a PEM file with a public key",
+        default=None,
+    )
+    jwt_jwks_url: str = _setting(
+        "SEENBY_JWT_JWKS_URL",
+        "The address of the public keys that check the tokens (RS256, ES256).",
+        "an https:// address (http:// on a loopback host, or with SEENBY_INSECURE=1)",
+        default="",
+    )
+    jwt_algorithms: Algorithms = _setting(
+        "SEENBY_JWT_ALGORITHMS",
+        "The algorithms that are accepted. Default: those that fit the key.",
+        "HS256 with a secret; RS256, ES256 or both, separated by a comma, with a public key",
+        default=(),
+    )
+    jwt_issuer: str = _setting(
+        "SEENBY_JWT_ISSUER", "Tokens must come from this issuer (iss).", _TEXT, default=""
+    )
+    jwt_audience: str = _setting(
+        "SEENBY_JWT_AUDIENCE", "Tokens must be meant for this audience (aud).", _TEXT, default=""
+    )
+    jwt_leeway: float = _seconds(
+        "SEENBY_JWT_LEEWAY", 10, 60, "By how much the clocks of issuer and seenby may differ."
+    )
+    allowed_origins: Origins = _setting(
+        "SEENBY_ALLOWED_ORIGINS",
+        "Web pages of these origins may call API and gateway. Default: the API's own origin.",
+        "a list of scheme://host[:port], separated by commas, without paths or wildcards",
+        default=(),
+    )
+
+    # How much, how long
+
+    event_retention: int = _whole(
+        "SEENBY_EVENT_RETENTION", 30, 1, 3650, "Days for which events are kept for resuming."
+    )
+    device_retention: int = _whole(
+        "SEENBY_DEVICE_RETENTION", 90, 1, 3650, "Days after which a device not seen is forgotten."
+    )
+    store_retry: float = _seconds(
+        "SEENBY_STORE_RETRY", 5, 60, "For how long a transaction is tried again before a 503."
+    )
+    session_bytes: int = _whole(
+        "SEENBY_SESSION_BYTES",
+        1024 * 1024,
+        64 * 1024,
+        1024**3,
+        "Bytes that may wait for one slow socket before it is closed with 4008.",
+    )
+    drain_seconds: float = _seconds(
+        "SEENBY_DRAIN_SECONDS", 10, 600, "The window over which a stopping gateway closes sockets."
+    )
+    replay_limit: int = _whole(
+        "SEENBY_REPLAY_LIMIT", 10_000, 1, 1_000_000, "Events a device may have missed and resume."
+    )
+    gateway_partitions: Literal["demand", "all"] = _setting(
+        "SEENBY_GATEWAY_PARTITIONS",
+        "The partitions a gateway reads: those its users need, or all (for producers that "
+        "partition otherwise).",
+        "demand or all",
+        default="demand",
+    )
+    topic_partitions: int = _whole(
+        "SEENBY_TOPIC_PARTITIONS", 16, 1, 10_000, "Partitions of a topic that seenby creates."
+    )
+    topic_replication: int = _whole(
+        "SEENBY_TOPIC_REPLICATION", 3, 1, 100, "Replicas of a topic that seenby creates."
+    )
+
+    # What it says
+
+    log_format: Literal["console", "json"] | None = _setting(
+        "SEENBY_LOG_FORMAT",
+        "Log lines for people or for machines. Default: json, unless a terminal reads them.",
+        "console or json",
+        default=None,
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = _setting(
+        "SEENBY_LOG_LEVEL", "How much is logged.", "debug, info, warning or error", default="info"
+    )
+
+    # Not from the environment
+
+    jwt_key: str = Field(default="", repr=False)
+    """What SEENBY_JWT_KEY_FILE holds."""
+    warnings: tuple[str, ...] = ()
+    """Sentences that the start should log."""
+
+    @property
+    def kafka(self) -> bool:
+        """Whether there is a Kafka to publish to and to read from."""
+        return self.kafka_enabled and bool(self.kafka_brokers)
+
+
+class Variable(NamedTuple):
+    """One setting as the documentation shows it."""
+
+    name: str
+    default: object
+    accepted: str
+    description: str
+
+
+def variables() -> list[Variable]:
+    """Every setting, in the order in which they are explained."""
+    return [
+        Variable(
+            str(field.validation_alias),
+            field.default,
+            str(field.json_schema_extra["accepted"]),
+            field.description or "",
+        )
+        for field in Settings.model_fields.values()
+        if isinstance(field.json_schema_extra, dict)
+    ]
