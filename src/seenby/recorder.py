@@ -11,6 +11,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Protocol
 
+import structlog
+
 from seenby.errors import Overloaded, SeenbyError, StoreRefused
 
 if TYPE_CHECKING:
@@ -23,12 +25,16 @@ if TYPE_CHECKING:
     from seenby.store.threads import StoreThreads
 
     Outcome = Receipt | Conflict | OwnMessage | StoreRefused
+    Futures = list[tuple[int, asyncio.Future[list[Outcome]]]]
+    """How many marks each request brought, and where its outcomes go."""
 
 MAX_BATCH = 500
 """Marks in one transaction: past some hundred the cost per mark no longer falls."""
 
 MAX_WAITING = 20_000
 """Marks that may wait for a commit: two seconds' worth at the rate an instance must hold."""
+
+log = structlog.get_logger()
 
 
 class Outlet(Protocol):
@@ -115,20 +121,31 @@ class Recorder:
             try:
                 outcomes = await self._commit(batch)
             except SeenbyError as error:
-                for _, future in futures:
-                    if not future.done():
-                        future.set_exception(error)
-                continue
-            start = 0
-            for size, future in futures:
-                if not future.done():
-                    future.set_result(outcomes[start : start + size])
-                start += size
+                self._fail(futures, error)
+            except Exception:
+                log.exception("batch_failed", marks=len(batch))
+                self._fail(futures, SeenbyError("the marks could not be recorded"))
+            else:
+                self._answer(futures, outcomes)
 
-    def _take(self) -> tuple[list[Mark], list[tuple[int, asyncio.Future[list[Outcome]]]]]:
+    @staticmethod
+    def _answer(futures: Futures, outcomes: list[Outcome]) -> None:
+        start = 0
+        for size, future in futures:
+            if not future.done():
+                future.set_result(outcomes[start : start + size])
+            start += size
+
+    @staticmethod
+    def _fail(futures: Futures, error: SeenbyError) -> None:
+        for _, future in futures:
+            if not future.done():
+                future.set_exception(error)
+
+    def _take(self) -> tuple[list[Mark], Futures]:
         """Whole requests, up to MAX_BATCH marks, or one larger request alone."""
         batch: list[Mark] = []
-        futures = []
+        futures: Futures = []
         taken = 0
         for marks, future in self._waiting:
             if batch and len(batch) + len(marks) > MAX_BATCH:

@@ -1,0 +1,249 @@
+"""The composition root: settings become parts, in start order, and end in drain order.
+
+The only place that picks adapters. Three roles are made of the same parts:
+
+- ``serve``: API and gateway in one process; with no setting, SQLite and an in-process bus.
+- ``api``: takes marks and publishes them.
+- ``gateway``: pushes to sockets; marks that come over sockets are recorded here too.
+
+Start: store, bus, relay, recorder, gateway, API. Drain: the API and the gateway stop accepting
+and finish, then the recorder, the relay and the store, so nothing that was answered is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+import structlog
+from aiohttp import web
+from sqlalchemy import make_url
+
+from seenby.api.app import make_app
+from seenby.auth import make_authenticator
+from seenby.bus.absent import NoFeed
+from seenby.bus.kafka_feed import KafkaFeed
+from seenby.bus.kafka_publisher import KafkaPublisher
+from seenby.bus.memory import MemoryBus
+from seenby.gateway.dispatcher import Dispatcher
+from seenby.gateway.hub import Hub
+from seenby.gateway.requests import Requests
+from seenby.gateway.server import Gateway
+from seenby.metrics import Metrics
+from seenby.recorder import Recorder
+from seenby.relay import Relay
+from seenby.service import Service
+from seenby.store.schema import migrate, require_current
+from seenby.store.sql import open_store
+from seenby.store.threads import StoreThreads
+from seenby.upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from seenby.bus.base import Feed, Publisher
+    from seenby.config import Settings
+
+Role = Literal["serve", "api", "gateway"]
+
+BUS_WITHIN = 3.0
+"""Seconds that a start waits for the bus before it goes on without."""
+
+log = structlog.get_logger()
+
+
+class Running(msgspec.Struct, frozen=True):
+    """What runs where, safe to show: no password is in it."""
+
+    api_url: str | None
+    gateway_url: str | None
+    database: str
+    bus: str
+
+
+async def run(
+    settings: Settings,
+    role: Role,
+    *,
+    on_ready: Callable[[Running], None] | None = None,
+) -> None:
+    """Start, serve until SIGTERM or SIGINT, and drain.
+
+    Raises:
+        SchemaError: the database's schema is not this program's (``serve`` migrates instead).
+        StoreUnavailable: the database does not answer at the start.
+        OSError: a port is taken.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with AsyncExitStack() as drain:
+            running = await start(settings, role, drain)
+            log.info("started", role=role, node=settings.node, **msgspec.structs.asdict(running))
+            if on_ready is not None:
+                on_ready(running)
+            await stop.wait()
+            log.info("draining", role=role)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+    log.info("stopped", role=role)
+
+
+async def start(settings: Settings, role: Role, drain: AsyncExitStack) -> Running:
+    """Build and start the parts of *role*; *drain* stops them in the right order."""
+    for warning in settings.warnings:
+        log.warning("setting", why=warning)
+    metrics = Metrics()
+    threads = await _open_store(settings, role, drain)
+    publisher, feed = _choose_bus(settings, role, metrics)
+    relay = Relay(threads, publisher, metrics, owner=settings.node)
+    drain.push_async_callback(relay.close)
+    recorder = Recorder(threads, relay, metrics)
+    drain.push_async_callback(recorder.close)
+    relay.start()
+    recorder.start()
+    service = Service(recorder, threads)
+    if role != "gateway":
+        upkeep = Upkeep(
+            threads, event_days=settings.event_retention, device_days=settings.device_retention
+        )
+        drain.push_async_callback(upkeep.close)
+        upkeep.start()
+    gateway_url = api_url = None
+    if feed is not None:
+        gateway_url = await _start_gateway(settings, service, feed, metrics, drain)
+    if role != "gateway":
+        api_url = await _start_api(settings, service, publisher, metrics, drain)
+    return Running(
+        api_url=api_url,
+        gateway_url=gateway_url,
+        database=make_url(settings.database_url).render_as_string(hide_password=True),
+        bus=_bus_in_words(settings, role),
+    )
+
+
+async def _open_store(settings: Settings, role: Role, drain: AsyncExitStack) -> StoreThreads:
+    url = settings.database_url
+    if role == "serve":
+        for done in await asyncio.to_thread(migrate, url):
+            log.info("migrated", what=done)
+    else:
+        await asyncio.to_thread(require_current, url)
+    threads = StoreThreads(open_store(url, retry_seconds=settings.store_retry))
+    drain.push_async_callback(threads.close)
+    for warning in await threads.read(threads.store.durability_warnings):
+        log.warning("database_may_lose_commits", why=warning)
+    return threads
+
+
+def _choose_bus(
+    settings: Settings, role: Role, metrics: Metrics
+) -> tuple[Publisher | None, Feed | None]:
+    """The publisher, and the feed of a role that has a gateway."""
+    publisher: Publisher | None = None
+    feed: Feed | None = None
+    if settings.kafka:
+        publisher = KafkaPublisher(
+            settings.kafka_brokers, settings.topic, client_id=f"seenby-{settings.node}"
+        )
+        if role != "api":
+            feed = KafkaFeed(
+                settings.kafka_brokers,
+                settings.gateway_topic,
+                settings.receipts_group,
+                settings.node,
+                all_partitions=settings.gateway_partitions == "all",
+                metrics=metrics,
+            )
+    elif role == "serve":
+        bus = MemoryBus()
+        publisher, feed = bus.publisher(), bus.feed(metrics)
+    else:
+        log.warning("no_bus", why=_bus_in_words(settings, role))
+        feed = NoFeed() if role == "gateway" else None
+    return publisher, feed
+
+
+def _bus_in_words(settings: Settings, role: Role) -> str:
+    if settings.kafka:
+        return f"Kafka at {settings.kafka_brokers}, topic {settings.topic}"
+    if role == "serve":
+        return "in this process"
+    return "none: gateways read the database every second (set KAFKA_BROKERS for more speed)"
+
+
+async def _start_gateway(
+    settings: Settings,
+    service: Service,
+    feed: Feed,
+    metrics: Metrics,
+    drain: AsyncExitStack,
+) -> str:
+    hub = Hub()
+    dispatcher = Dispatcher(
+        service,
+        hub,
+        feed,
+        metrics,
+        write=lambda session: gateway.write(session),
+        replay_limit=settings.replay_limit,
+        pushes=settings.push_receipts,
+    )
+    authenticator = None if settings.auth == "off" else make_authenticator(settings)
+    requests = Requests(
+        dispatcher, service, authenticator, write=lambda session: gateway.write(session)
+    )
+    gateway = Gateway(
+        dispatcher,
+        requests,
+        metrics,
+        origins=settings.allowed_origins or _own_origins(settings),
+        session_bytes=settings.session_bytes,
+    )
+    await dispatcher.start()
+    drain.push_async_callback(dispatcher.close)
+    if not isinstance(feed, NoFeed):
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(_answers(feed), BUS_WITHIN)
+    await gateway.start(settings.gateway_host, settings.gateway_port)
+    drain.push_async_callback(gateway.drain, settings.drain_seconds)
+    return f"ws://{_host(settings.gateway_host)}:{gateway.port}/ws"
+
+
+async def _answers(feed: Feed) -> None:
+    while not feed.healthy:  # noqa: ASYNC110 -- a feed's health is a fact to look at, not an event
+        await asyncio.sleep(0.02)
+
+
+async def _start_api(
+    settings: Settings,
+    service: Service,
+    publisher: Publisher | None,
+    metrics: Metrics,
+    drain: AsyncExitStack,
+) -> str:
+    app = make_app(settings, service, metrics, publisher=publisher)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.drain_seconds)
+    await runner.setup()
+    drain.push_async_callback(runner.cleanup)
+    site = web.TCPSite(runner, settings.api_host, settings.api_port, backlog=4096)
+    await site.start()
+    port = runner.addresses[0][1]
+    return f"http://{_host(settings.api_host)}:{port}"
+
+
+def _own_origins(settings: Settings) -> frozenset[str]:
+    """The API's own origin, under each of the names that mean this machine."""
+    hosts = {settings.api_host, "localhost", "127.0.0.1"}
+    return frozenset(f"http://{_host(host)}:{settings.api_port}" for host in hosts)
+
+
+def _host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
