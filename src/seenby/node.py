@@ -195,6 +195,7 @@ async def _start_gateway(
         write=lambda session: gateway.write(session),
         replay_limit=settings.replay_limit,
         pushes=settings.push_receipts,
+        traces=settings.log_level == "debug",
     )
     authenticator = None if settings.auth == "off" else make_authenticator(settings)
     requests = Requests(

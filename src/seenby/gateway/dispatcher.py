@@ -52,6 +52,8 @@ class Dispatcher:
         metrics: counts deliveries, holes and rescues.
         write: writes what a session has to send.
         replay_limit: events a session may be behind before it is reset.
+        pushes: False: sessions are welcome and get nothing.
+        traces: log each push of an event that carries a trace id.
     """
 
     def __init__(
@@ -63,14 +65,18 @@ class Dispatcher:
         *,
         write: Callable[[Session], None],
         replay_limit: int = 10_000,
+        pushes: bool = True,
+        traces: bool = False,
     ) -> None:
-        """Nothing runs before start()."""
         self._service = service
         self._hub = hub
         self._feed = feed
         self._metrics = metrics
         self._write = write
         self._replay_limit = replay_limit
+        self._pushes = pushes
+        if traces:
+            hub.traces = []
         self._partitions = Partitions(feed)
         self._repair = Repair(
             service,
@@ -145,6 +151,10 @@ class Dispatcher:
 
     def admitted(self, session: Session) -> None:
         """A session's user is known: it enters the hub and waits for its place."""
+        if not self._pushes:
+            session.begin(Begin(epoch=self._hub.epoch, head=0, floor=0, live_from=0))
+            session.live()
+            return
         first = session.user_id not in self._hub.streams
         self._hub.enter(session)
         if first:
