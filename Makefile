@@ -5,9 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
-PIP_COMPILE := $(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe \
-	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
-	--resolver=backtracking --rebuild
+PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-extras \
+	--generate-hashes --allow-unsafe \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 # Arguments for the programs behind run and test, such as: make test PYTEST_ARGS="-n 2 -k kafka"
 ARGS ?=
@@ -45,15 +45,14 @@ fix: setup-dev ## Format, and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# To be run with Python 3.11, the oldest one supported, so that nothing it needs is left out.
 # pip-tools is fetched for this target only: nothing else needs it.
 lock: setup-dev ## Pin the newest versions that pyproject.toml allows
 	$(PIP) install pip-tools
-	CUSTOM_COMPILE_COMMAND="make lock" $(PIP_COMPILE) --upgrade --extra dev \
-		--output-file requirements-dev.txt pyproject.toml
-	CUSTOM_COMPILE_COMMAND="make lock" $(PIP_COMPILE) \
-		--constraint requirements-dev.txt --output-file requirements.txt pyproject.toml
-	CUSTOM_COMPILE_COMMAND="make lock" $(PIP_COMPILE) --upgrade --only-build-deps \
-		--build-deps-for editable --output-file requirements-build.txt pyproject.toml
+	$(PIP_COMPILE) --upgrade --extra dev -o requirements-dev.txt pyproject.toml
+	$(PIP_COMPILE) --constraint requirements-dev.txt -o requirements.txt pyproject.toml
+	$(PIP_COMPILE) --upgrade --only-build-deps --build-deps-for editable \
+		-o requirements-build.txt pyproject.toml
 
 clean: ## Remove what make made here (the Kafka cache outside stays)
 	rm -rf $(VENV) build dist src/seenby.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
