@@ -14,6 +14,8 @@ ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
+# What the servers' packages bring is needed to build mysqlclient: first things first, even with -j.
+.NOTPARALLEL:
 .PHONY: help run test setup setup-dev servers check lint fix lock clean
 
 help: ## Show this list
