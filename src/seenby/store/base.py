@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from seenby.errors import Conflict, OwnMessage
 from seenby.model import Event, Position, Receipt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from seenby.errors import Conflict, OwnMessage
     from seenby.model import Mark
 
 

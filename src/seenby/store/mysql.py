@@ -1,0 +1,266 @@
+"""MySQL and MariaDB: where they differ.
+
+READ COMMITTED: every statement sees what is committed, and gaps are not locked. A session has
+its own SQL mode, so that a value that does not fit is an error whatever the server's default is.
+MariaDB 10.6 or MySQL 8.0 is needed, for JSON_TABLE.
+"""
+
+# ruff: noqa: S608 - statements are put together from our own words; values never are among them
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import re
+from typing import TYPE_CHECKING
+
+from seenby.errors import ConfigError, SchemaError, StoreUnavailable
+from seenby.store.connections import Fault
+from seenby.store.statements import ID
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
+    from sqlalchemy import URL
+    from sqlalchemy import Connection as SqlConnection
+    from sqlalchemy.engine.interfaces import DBAPICursor
+
+    from seenby.store.connections import Connection
+
+DRIVERS = {"mysqldb": "MySQLdb", "pymysql": "pymysql"}
+"""SQLAlchemy's name of a driver, and its module; the faster one first."""
+
+CONNECT_SECONDS = 3
+STATEMENT_SECONDS = 30
+LOCK_SECONDS = 5
+ALONE_SECONDS = 60
+
+OLDEST = {"MariaDB": (10, 6), "MySQL": (8, 0)}
+"""The first with JSON_TABLE."""
+
+SESSION = (
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+    f"SET SESSION innodb_lock_wait_timeout = {LOCK_SECONDS}",
+)
+
+PASSING = {
+    1020,  # record has changed since last read (MariaDB 11.8)
+    1040,  # too many connections
+    1053,  # server shutdown in progress
+    1205,  # lock wait timeout
+    1213,  # deadlock
+    1317,  # query interrupted
+    1927,  # connection was killed
+    2002,  # cannot connect through the socket
+    2003,  # cannot connect to the host
+    2006,  # server has gone away
+    2013,  # lost connection during query
+    2014,  # commands out of sync: this connection is spoilt, another will do
+    2055,  # lost connection at ...
+    4031,  # disconnected because of inactivity (MySQL 8)
+}
+RACE = 1062
+REFUSED = {
+    1048,  # column cannot be null
+    1264,  # out of range
+    1265,  # data truncated
+    1366,  # incorrect string or integer value
+    1406,  # data too long
+    3140,  # invalid JSON text (MySQL 8)
+    4025,  # CHECK constraint failed (MariaDB)
+    3819,  # CHECK constraint failed (MySQL 8)
+    4038,  # syntax error in JSON text (MariaDB)
+    4078,  # cannot cast (MariaDB)
+}
+
+WEAK_SETTINGS = {
+    "innodb_flush_log_at_trx_commit": (
+        {"0", "2"},
+        "innodb_flush_log_at_trx_commit is {}: a power failure may lose commits; set it to 1",
+    ),
+    "innodb_doublewrite": (
+        {"OFF", "0"},
+        "innodb_doublewrite is {}: a power failure may tear a page; set it to ON",
+    ),
+}
+
+
+class Mysql:
+    """A database on a MySQL or MariaDB server.
+
+    Args:
+        url: ``mysql://user:password@host:port/database``.
+        driver: ``mysqldb`` (mysqlclient) or ``pymysql``; "" for the faster one that is installed.
+
+    Raises:
+        ConfigError: the driver is not installed.
+    """
+
+    missing = False
+    begin = "START TRANSACTION"
+    join = "STRAIGHT_JOIN"
+    # Independent of the session's time zone, unlike UNIX_TIMESTAMP() in the hour that comes twice.
+    now = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000)"
+    for_update = " FOR UPDATE"
+    new = "j"
+
+    def __init__(self, url: URL, driver: str) -> None:
+        """Find the driver."""
+        for name in [driver] if driver else DRIVERS:
+            try:
+                module = importlib.import_module(DRIVERS[name])
+            except ImportError:
+                continue
+            # PyMySQL lets some errors of a broken socket through as they are.
+            self.errors: tuple[type[Exception], ...] = (module.Error, OSError)
+            self.url = url.set(drivername=f"mysql+{name}")
+            break
+        else:
+            message = (
+                f"SEENBY_DATABASE_URL: the driver {driver or 'for MySQL'} is not installed;"
+                " install PyMySQL or mysqlclient"
+            )
+            raise ConfigError(message)
+        self.returning = False
+
+    @property
+    def arguments(self) -> Mapping[str, object]:
+        """How long to wait, and for what."""
+        return {
+            "charset": "utf8mb4",
+            "connect_timeout": CONNECT_SECONDS,
+            "read_timeout": STATEMENT_SECONDS,
+            "write_timeout": STATEMENT_SECONDS,
+        }
+
+    @property
+    def patient_arguments(self) -> Mapping[str, object]:
+        """A change of a large table takes its time."""
+        return {"charset": "utf8mb4", "connect_timeout": CONNECT_SECONDS}
+
+    def prepare(self, cursor: DBAPICursor) -> None:
+        """Set up a new connection.
+
+        Raises:
+            SchemaError: the server is too old.
+        """
+        cursor.execute("SELECT VERSION()")
+        [(version,)] = cursor.fetchall()
+        self.returning = "MariaDB" in version
+        kind = "MariaDB" if self.returning else "MySQL"
+        major, minor = map(int, version.split(".")[:2])
+        if (major, minor) < OLDEST[kind]:
+            needed = ".".join(map(str, OLDEST[kind]))
+            message = f"{kind} {needed} or newer is needed; this server is {version}"
+            raise SchemaError(message)
+        for statement in SESSION:
+            cursor.execute(statement)
+
+    @contextlib.contextmanager
+    def alone(self, database: SqlConnection) -> Generator[None]:
+        """Holds a lock by name; the server frees it when this process dies."""
+        name = "CONCAT('seenby_', MD5(DATABASE()))"
+        taken = database.exec_driver_sql(f"SELECT GET_LOCK({name}, {ALONE_SECONDS})").scalar()
+        if taken != 1:
+            message = "another process has been changing the schema for a long time; try again"
+            raise StoreUnavailable(message)
+        try:
+            yield
+        finally:
+            database.exec_driver_sql(f"SELECT RELEASE_LOCK({name})")
+
+    def fault(self, error: Exception) -> Fault:
+        """What an error means, by the server's or the client library's number."""
+        if isinstance(error, OSError):
+            return Fault.PASSING
+        code = error.args[0] if error.args else 0
+        if code == RACE:
+            return Fault.RACE
+        # Drivers raise InterfaceError(0, '') for a connection that they have closed themselves.
+        if code in PASSING or (code == 0 and type(error).__name__ == "InterfaceError"):
+            return Fault.PASSING
+        if code in REFUSED or type(error).__name__ == "DataError":
+            return Fault.REFUSED
+        return Fault.AWAY
+
+    def durability_warnings(self, connection: Connection) -> list[str]:
+        """Weak flush settings of the server."""
+        variables: dict[str, str] = dict(
+            connection.rows(
+                "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('innodb_flush_log_at_trx_commit',"
+                " 'innodb_doublewrite', 'log_bin', 'sync_binlog')"
+            )
+        )
+        warnings = [
+            sentence.format(variables[name])
+            for name, (weak, sentence) in WEAK_SETTINGS.items()
+            if variables.get(name) in weak
+        ]
+        if variables.get("log_bin") == "ON" and variables.get("sync_binlog") != "1":
+            warnings.append(
+                f"sync_binlog is {variables.get('sync_binlog')} while the binary log is on:"
+                " after a power failure a replica may lack commits; set it to 1"
+            )
+        return warnings
+
+    @property
+    def page(self) -> str:
+        """Joins each event of a page by its whole key.
+
+        A join on a range of seqs would read the user's whole stream for every page (MariaDB uses
+        only the equality of such a join), so the seqs are made first: JSON_TABLE numbers the
+        elements of a list that is as long as the page.
+        """
+        start = "GREATEST(j.after, s.floor)"
+        size = f"GREATEST(LEAST(j.most, s.head - {start}), 0)"
+        return (
+            f"LEFT JOIN JSON_TABLE(CONCAT('[', SUBSTR(REPEAT(',0', {size}), 2), ']'), '$[*]'"
+            " COLUMNS (step FOR ORDINALITY)) AS k ON TRUE"
+            f" LEFT JOIN events AS e ON e.user_id = s.user_id AND e.seq = {start} + k.step"
+        )
+
+    @property
+    def unfolded_outbox(self) -> str:
+        """The outbox by event."""
+        columns = _columns({"user_id": ID, "seq": "", "trace": ID})
+        return (
+            "(SELECT o.id, o.owner, k.place, k.user_id, k.seq, k.trace FROM outbox AS o"
+            " STRAIGHT_JOIN JSON_TABLE(o.events, '$[*]' COLUMNS (place FOR ORDINALITY,"
+            f" {columns})) AS k) AS j"
+        )
+
+    def rows(self, name: str, columns: dict[str, str]) -> str:
+        """The document *name* as a table ``j``."""
+        return f"JSON_TABLE(:{name}, '$[*]' COLUMNS ({_columns(columns)})) AS j"
+
+    def upsert(self, keys: str) -> str:  # noqa: ARG002 - every unique key counts here
+        """Begins the changes to rows that are there already."""
+        return "ON DUPLICATE KEY UPDATE"
+
+    def update(self, table: str, rows: str, match: str, changes: dict[str, str]) -> str:
+        """Change the rows of *table* that *match* joins to *rows*."""
+        assignments = ", ".join(f"{table}.{column} = {value}" for column, value in changes.items())
+        return f"UPDATE {rows} STRAIGHT_JOIN {table} ON {match} SET {assignments}"
+
+    def delete(self, table: str, keys: str, rows: str, condition: str) -> str:
+        """Delete the rows of *table* whose *keys* are in *rows*."""
+        match = " AND ".join(f"{table}.{key} = j.{key}" for key in keys.split(", "))
+        return f"DELETE {table} FROM {rows} STRAIGHT_JOIN {table} ON {match} WHERE {condition}"
+
+    def text(self, statement: str) -> str:
+        """``:name`` as ``%(name)s``."""
+        return re.sub(r":(\w+)", r"%(\1)s", statement)
+
+
+def _columns(columns: dict[str, str]) -> str:
+    """Columns of a JSON_TABLE, by place.
+
+    Ids are compared as the tables' columns are, or no index would serve. They are wider than any
+    column: JSON_TABLE cuts what is too long without a word, a column refuses it.
+    """
+    return ", ".join(
+        f"{name} {'VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin' if kind == ID else 'BIGINT'}"
+        f" PATH '$[{place}]'"
+        for place, (name, kind) in enumerate(columns.items())
+    )

@@ -1,0 +1,130 @@
+"""The schema: brought up to date by ``migrate``, checked by ``require_current``.
+
+Which revision a database has stands in its table ``seenby_version``: a name of our own, because
+the database may be shared with another program that uses Alembic. The revisions lie beside this
+file and are found there, installed or not.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.exc import DBAPIError
+
+from seenby.errors import SchemaError
+from seenby.store.connections import connect_with, keep_trying
+from seenby.store.url import database_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection
+
+    from seenby.store.url import Database
+
+T = TypeVar("T")
+
+VERSION_TABLE = "seenby_version"
+
+TRY_SECONDS = 5.0
+"""For how long a database that does not answer is tried again."""
+
+
+def migrate(url: str) -> list[str]:
+    """Bring a database's schema up to this program's; safe when several start at once.
+
+    Returns:
+        One line per revision that was applied; none when there was nothing to do.
+
+    Raises:
+        ConfigError: the address is wrong.
+        SchemaError: the database belongs to a newer program, or its server is too old.
+        StoreUnavailable: the database cannot be reached, or another process keeps it to itself.
+    """
+    database = database_at(url)
+    config = _config()
+
+    def upgrade(connection: Connection) -> list[str]:
+        script = ScriptDirectory.from_config(config)
+        with database.alone(connection):
+            found = _revision(connection)
+            _refuse_newer(found, script)
+            steps = [
+                f"{step.revision}: {step.doc}"
+                for step in script.iterate_revisions("head", found or "base")
+            ]
+            if steps:
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+        return steps[::-1]
+
+    return _with_connection(database, upgrade)
+
+
+def require_current(url: str) -> None:
+    """Return when a database's schema is exactly this program's.
+
+    Raises:
+        ConfigError: the address is wrong.
+        SchemaError: the schema is missing, older or newer; the sentence says what to do.
+        StoreUnavailable: the database cannot be reached.
+    """
+    database = database_at(url)
+    script = ScriptDirectory.from_config(_config())
+    # Looking into a file that does not exist would make it.
+    found = None if database.missing else _with_connection(database, _revision)
+    if found is None:
+        message = "the database has no tables of seenby yet; run: seenby migrate"
+        raise SchemaError(message)
+    _refuse_newer(found, script)
+    wanted = script.get_current_head()
+    if found != wanted:
+        message = (
+            f"the database's schema is older than this program (revision {found}, wanted"
+            f" {wanted}); run: seenby migrate"
+        )
+        raise SchemaError(message)
+
+
+def _config() -> Config:
+    config = Config()
+    # Alembic reads the option with configparser, to which a single % means something.
+    folder = str(Path(__file__).with_name("migrations")).replace("%", "%%")
+    config.set_main_option("script_location", folder)
+    config.attributes["version_table"] = VERSION_TABLE
+    return config
+
+
+def _revision(connection: Connection) -> str | None:
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    return context.get_current_revision()
+
+
+def _refuse_newer(found: str | None, script: ScriptDirectory) -> None:
+    known = [step.revision for step in script.walk_revisions()]
+    if found is not None and found not in known:
+        message = (
+            f"the database belongs to a newer seenby: its schema is revision {found}, this program"
+            f" knows revisions up to {known[0]}; start that newer seenby"
+        )
+        raise SchemaError(message)
+
+
+def _with_connection(database: Database, work: Callable[[Connection], T]) -> T:
+    """Do *work* on a connection of its own, which may be patient."""
+    engine = connect_with(database, database.patient_arguments)
+
+    def attempt() -> T:
+        try:
+            with engine.connect() as connection:
+                return work(connection)
+        except DBAPIError as error:
+            # What kind of failure it was stands in the driver's own error.
+            raise error.orig or error from error
+
+    return keep_trying(database, attempt, TRY_SECONDS)

@@ -1,0 +1,459 @@
+"""The store on an SQL database: the port's methods, each one statement or one transaction.
+
+What the database is told stands in ``statements``, how it is told again after a passing failure
+in ``connections``. Here is what happens in between, and how rows become values.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from seenby.errors import Conflict, OwnMessage, SchemaError
+from seenby.model import Event, Position, Receipt
+from seenby.store.base import (
+    Device,
+    Head,
+    OutboxBatch,
+    OutboxState,
+    Page,
+    ReceiptPage,
+    Recorded,
+)
+from seenby.store.connections import Connections
+from seenby.store.statements import Statements
+from seenby.store.tables import OWNER_MAX
+from seenby.store.url import database_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from seenby.model import Mark
+    from seenby.store.base import Ack, Want
+    from seenby.store.connections import Connection
+    from seenby.store.url import Database
+
+    Key = tuple[str, str]
+
+NO_STREAM = Head(0, 0)
+
+
+def open_store(url: str, *, retry_seconds: float = 5.0) -> SqlStore:
+    """The store at *url*. Nothing is opened yet, so the database may still be away.
+
+    Args:
+        url: ``sqlite:///file``, ``mysql://...`` or ``mariadb://...`` (see ``store.url``).
+        retry_seconds: for how long a call is tried again before StoreUnavailable is raised.
+
+    Raises:
+        ConfigError: the address has another form, or its driver is not installed.
+    """
+    return SqlStore(database_at(url), retry_seconds=retry_seconds)
+
+
+class SqlStore:
+    """The store on an SQL database. Any thread may call it; each keeps a connection of its own.
+
+    Args:
+        database: which kind, and where.
+        retry_seconds: for how long a call is tried again before StoreUnavailable is raised.
+    """
+
+    def __init__(self, database: Database, *, retry_seconds: float) -> None:
+        """Nothing is opened before it is needed."""
+        self._database = database
+        self._statements = Statements(database)
+        self.connections = Connections(database, retry_seconds=retry_seconds)
+
+    # Marks
+
+    def record(
+        self, marks: Sequence[Mark], *, now: int, lease: float | None, published: Sequence[int] = ()
+    ) -> Recorded:
+        """Record marks in one transaction: receipts, events, heads, outbox row."""
+        wanted: dict[Key, Mark] = {}
+        for mark in marks:
+            if mark.reader_id != mark.sender_id:
+                wanted.setdefault((mark.msg_id, mark.reader_id), mark)
+
+        # The first receipts are read before the transaction begins: repeats alone lock nothing.
+        # Whoever records one of these keys meanwhile makes ours a duplicate, and all is run again.
+        def work(connection: Connection) -> Recorded:
+            receipts = self._first_receipts(connection, wanted)
+            new = [mark for key, mark in wanted.items() if key not in receipts]
+            events: list[Event] = []
+            outbox_id: int | None = None
+            if new or published:
+                with connection.transaction():
+                    if new:
+                        epoch, events = self._add(connection, new, receipts, now=now)
+                        if lease is not None:
+                            outbox_id = self._put_out(connection, events, lease)
+                    else:
+                        epoch = self._epoch(connection)
+                    if published:
+                        connection.change(self._statements.discard, ids=singles(published))
+            else:
+                epoch = self._epoch(connection)
+            outcomes = [outcome(mark, receipts) for mark in marks]
+            return Recorded(outcomes, events, outbox_id, epoch)
+
+        return self.connections.run(work, racing=True)
+
+    def _first_receipts(self, connection: Connection, keys: Iterable[Key]) -> dict[Key, Receipt]:
+        rows = connection.rows(self._statements.find_receipts, keys=document(list(keys)))
+        return {(row[1], row[2]): Receipt(*row) for row in rows}
+
+    def _add(
+        self, connection: Connection, new: Sequence[Mark], receipts: dict[Key, Receipt], *, now: int
+    ) -> tuple[str, list[Event]]:
+        """Raise the heads, then insert receipts and events; add the receipts to *receipts*."""
+        counts = Counter(mark.sender_id for mark in new)
+        # Sorted: everybody locks the streams of a batch in the same order.
+        heads = connection.returned(
+            self._statements.raise_heads, heads=document(sorted(counts.items()))
+        )
+        epoch: str = heads[0][2]
+        last = {user_id: head - counts[user_id] for user_id, head, _ in heads}
+        events = []
+        rows = []
+        for mark in new:
+            sender_id = mark.sender_id
+            last[sender_id] = seq = last[sender_id] + 1
+            rows.append(
+                (
+                    mark.msg_id,
+                    mark.reader_id,
+                    sender_id,
+                    mark.conversation_id,
+                    mark.conversation_type,
+                    mark.device_id,
+                    seq,
+                )
+            )
+            events.append(
+                Event(
+                    sender_id,
+                    seq,
+                    mark.msg_id,
+                    mark.reader_id,
+                    mark.conversation_id,
+                    now,
+                    now,
+                    mark.device_id,
+                    mark.trace,
+                )
+            )
+        marks = document(rows)
+        numbers = {
+            (msg_id, reader_id): number
+            for number, msg_id, reader_id in connection.returned(
+                self._statements.insert_receipts, marks=marks, now=now
+            )
+        }
+        connection.change(self._statements.insert_events, marks=marks, now=now)
+        for mark in new:
+            key = (mark.msg_id, mark.reader_id)
+            receipts[key] = Receipt(
+                numbers[key],
+                mark.msg_id,
+                mark.reader_id,
+                mark.sender_id,
+                mark.conversation_id,
+                mark.conversation_type,
+                now,
+                mark.device_id,
+            )
+        return epoch, events
+
+    def _put_out(self, connection: Connection, events: Sequence[Event], lease: float) -> int:
+        """One outbox row for the whole batch: which events, and the trace of each."""
+        return connection.insert(
+            self._statements.insert_outbox,
+            lease=milliseconds(lease),
+            events=document([(event.sender_id, event.seq, event.trace) for event in events]),
+        )
+
+    # The epoch
+
+    def epoch(self) -> str:
+        """The epoch in force."""
+        return self.connections.run(self._epoch)
+
+    def new_epoch(self) -> str:
+        """Start a new epoch (after a restore from a backup) and return it."""
+        epoch = secrets.token_hex(8)
+        self.connections.run(
+            lambda connection: connection.change(self._statements.set_epoch, epoch=epoch)
+        )
+        return epoch
+
+    def _epoch(self, connection: Connection) -> str:
+        rows = connection.rows(self._statements.epoch)
+        if not rows:
+            message = "the database has no epoch; run: seenby migrate"
+            raise SchemaError(message)
+        epoch: str = rows[0][0]
+        return epoch
+
+    # Streams
+
+    def heads(self, user_ids: Sequence[str]) -> tuple[str, dict[str, Head]]:
+        """The epoch, and the ends of each user's stream (users without a stream: Head(0, 0))."""
+        if not user_ids:
+            return self.epoch(), {}
+        rows = self.connections.run(
+            lambda connection: connection.rows(self._statements.heads, users=singles(user_ids))
+        )
+        found = {
+            user_id: Head(head or 0, floor or 0, at or 0) for user_id, head, floor, at, _ in rows
+        }
+        return rows[0][4], {user_id: found.get(user_id, NO_STREAM) for user_id in user_ids}
+
+    def pages(self, wants: Sequence[Want]) -> list[Page]:
+        """One page per want, in order, in one statement for all."""
+        if not wants:
+            return []
+        places = [(place, want.user_id, want.after, want.limit) for place, want in enumerate(wants)]
+        rows = self.connections.run(
+            lambda connection: connection.rows(self._statements.pages, wants=document(places))
+        )
+        pages: list[Page] = []
+        for place, head, floor, *columns in rows:
+            if place == len(pages):
+                pages.append(Page(head or 0, floor or 0, []))
+            if columns[1] is not None:
+                pages[place].events.append(event(columns))
+        return pages
+
+    def trim(self, *, before: int, limit: int) -> int:
+        """Delete at most *limit* events committed before *before* (ms); how many were."""
+
+        # A stream is trimmed up to its first event that is not old, whatever clock gave the time
+        # of those behind it: what is deleted is always a prefix.
+        def work(connection: Connection) -> int:
+            statements = self._statements
+            old = connection.rows(statements.find_old, before=before, most=limit)
+            if not old:
+                return 0
+            left = limit
+            floors: list[tuple[str, int]] = []
+            gone: list[tuple[str, int]] = []
+            with connection.transaction():
+                users = singles(sorted({user_id for (user_id,) in old}))
+                for user_id, head, floor, stays in connection.rows(
+                    statements.lock_streams, users=users, before=before, most=limit
+                ):
+                    end = min(head if stays is None else stays - 1, floor + left)
+                    if end > floor:
+                        floors.append((user_id, end))
+                        gone.extend((user_id, seq) for seq in range(floor + 1, end + 1))
+                        left -= end - floor
+                if floors:
+                    connection.change(statements.raise_floors, floors=document(floors))
+                    connection.change(statements.delete_events, events=document(gone))
+            return len(gone)
+
+        return self.connections.run(work)
+
+    # Devices
+
+    def positions(self, devices: Sequence[Key]) -> dict[Key, Position]:
+        """Stored positions of (user_id, device_id) pairs; unknown devices are absent."""
+        if not devices:
+            return {}
+        rows = self.connections.run(
+            lambda connection: connection.rows(
+                self._statements.positions, devices=document(devices)
+            )
+        )
+        return {
+            (user_id, device_id): Position(epoch, seq) for user_id, device_id, epoch, seq in rows
+        }
+
+    def acknowledge(self, acks: Sequence[Ack], *, now: int) -> None:
+        """Store positions, never lowered within an epoch; those of another epoch are ignored."""
+        highest: dict[tuple[str, str, str], int] = {}
+        for ack in acks:
+            key = (ack.user_id, ack.device_id, ack.position.epoch)
+            highest[key] = max(ack.position.seq, highest.get(key, 0))
+        if not highest:
+            return
+        # Sorted: gateways that store the same devices lock them in the same order.
+        rows = [(*key, seq) for key, seq in sorted(highest.items())]
+        self.connections.run(
+            lambda connection: connection.change(
+                self._statements.acknowledge, acks=document(rows), now=now
+            )
+        )
+
+    def devices(self, user_id: str) -> list[Device]:
+        """Known devices of a user, by device_id."""
+        rows = self.connections.run(
+            lambda connection: connection.rows(self._statements.devices, user_id=user_id)
+        )
+        return [
+            Device(device_id, Position(epoch, seq), last_seen)
+            for device_id, epoch, seq, last_seen in rows
+        ]
+
+    def forget_device(self, user_id: str, device_id: str) -> bool:
+        """Forget one device; False when it was not known."""
+        forgotten = self.connections.run(
+            lambda connection: connection.change(
+                self._statements.forget_device, user_id=user_id, device_id=device_id
+            )
+        )
+        return forgotten > 0
+
+    def forget_devices(self, *, unseen_since: int, limit: int) -> int:
+        """Forget at most *limit* devices last seen before *unseen_since* (ms); how many were."""
+
+        def work(connection: Connection) -> int:
+            unseen = connection.rows(self._statements.find_unseen, since=unseen_since, most=limit)
+            if not unseen:
+                return 0
+            return connection.change(
+                self._statements.forget_unseen,
+                devices=document(sorted(unseen)),
+                since=unseen_since,
+            )
+
+        return self.connections.run(work)
+
+    # Receipts of messages
+
+    def receipts(
+        self, msg_ids: Sequence[str], *, sender_id: str | None, after_id: int, limit: int
+    ) -> list[ReceiptPage]:
+        """Receipts per message with id > *after_id*; only those of *sender_id* when given."""
+        pages = {msg_id: ReceiptPage(msg_id, 0, []) for msg_id in msg_ids}
+        if not pages:
+            return []
+        values: dict[str, object] = {
+            "messages": singles(list(pages)),
+            "after": after_id,
+            "most": limit,
+        }
+        statement = self._statements.receipts
+        if sender_id is not None:
+            statement = self._statements.receipts_of_sender
+            values["sender_id"] = sender_id
+        for msg_id, total, *columns in self.connections.run(
+            lambda connection: connection.rows(statement, **values)
+        ):
+            if pages[msg_id].count == 0:
+                pages[msg_id] = ReceiptPage(msg_id, total, [])
+            if columns[0] is not None:
+                pages[msg_id].receipts.append(Receipt(*columns))
+        return [pages[msg_id] for msg_id in msg_ids]
+
+    # The outbox
+
+    def claim(self, *, owner: str, lease: float, limit: int) -> list[OutboxBatch]:
+        """Take over batches whose lease has run out, oldest first, for *lease* seconds."""
+
+        # Two sweepers may find the same rows; the UPDATE gives each row to one of them, and the
+        # name under which it does so is used this once. No lock is held afterwards.
+        def work(connection: Connection) -> list[OutboxBatch]:
+            found = connection.rows(self._statements.find_expired, most=limit)
+            if not found:
+                return []
+            token = f"{owner}#{secrets.token_hex(8)}"[-OWNER_MAX:]
+            connection.change(
+                self._statements.claim,
+                ids=document(found),
+                owner=token,
+                lease=milliseconds(lease),
+            )
+            batches: dict[int, OutboxBatch] = {}
+            for outbox_id, trace, *columns in connection.rows(
+                self._statements.read_claimed, first=found[0][0], last=found[-1][0], owner=token
+            ):
+                batch = batches.setdefault(outbox_id, OutboxBatch(outbox_id, []))
+                if columns[1] is not None:
+                    batch.events.append(event(columns, trace))
+            return list(batches.values())
+
+        return self.connections.run(work)
+
+    def release(self, outbox_ids: Sequence[int]) -> None:
+        """End the lease of batches, so that any sweeper may take them at once."""
+        self._change_outbox(self._statements.release, outbox_ids)
+
+    def discard(self, outbox_ids: Sequence[int]) -> None:
+        """Delete published batches."""
+        self._change_outbox(self._statements.discard, outbox_ids)
+
+    def _change_outbox(self, statement: str, outbox_ids: Sequence[int]) -> None:
+        if outbox_ids:
+            self.connections.run(
+                lambda connection: connection.change(statement, ids=singles(outbox_ids))
+            )
+
+    def outbox(self) -> OutboxState:
+        """How much is still to be published."""
+        [(rows, oldest)] = self.connections.run(
+            lambda connection: connection.rows(self._statements.outbox_state)
+        )
+        return OutboxState(rows, max(0.0, float(oldest) / 1000))
+
+    # The database itself
+
+    def ping(self) -> None:
+        """Return when the database answers."""
+        self.connections.run(lambda connection: connection.rows(self._statements.ping))
+
+    def durability_warnings(self) -> Sequence[str]:
+        """Sentences about server settings under which a commit may be lost on power failure."""
+        return self.connections.run(self._database.durability_warnings)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.connections.close()
+
+
+def document(rows: Sequence[object]) -> str:
+    """Rows as one JSON document."""
+    return msgspec.json.encode(rows).decode()
+
+
+def singles(values: Sequence[object]) -> str:
+    """Values as a document of one column."""
+    return document([(value,) for value in values])
+
+
+def milliseconds(seconds: float) -> int:
+    """Whole milliseconds."""
+    return round(seconds * 1000)
+
+
+def event(columns: Sequence[Any], trace: str = "") -> Event:
+    """An event from its columns (``statements.EVENT``); what was erased is NULL there."""
+    user_id, seq, msg_id, reader_id, conversation_id, read_at, at, device_id = columns
+    return Event(
+        user_id,
+        seq,
+        msg_id or "",
+        reader_id or "",
+        conversation_id or "",
+        read_at,
+        at,
+        device_id or "",
+        trace,
+    )
+
+
+def outcome(mark: Mark, receipts: Mapping[Key, Receipt]) -> Receipt | Conflict | OwnMessage:
+    """What becomes of a mark, now that the receipts of all marks are there."""
+    if mark.reader_id == mark.sender_id:
+        return OwnMessage("reader_id must not be the sender: one's own message is not marked")
+    receipt = receipts[mark.msg_id, mark.reader_id]
+    if receipt.sender_id == mark.sender_id and receipt.conversation_id == mark.conversation_id:
+        return receipt
+    return Conflict(
+        "this reader has marked this message already, with another sender_id or conversation_id"
+    )

@@ -1,0 +1,171 @@
+"""SQLite: where it differs.
+
+WAL, so that readers never wait for the writer; synchronous=FULL, so that a commit survives a
+power failure (https://sqlite.org/pragma.html#pragma_synchronous: NORMAL may lose it in WAL mode);
+BEGIN IMMEDIATE, so that a writer waits at its start and never later, where SQLite could not wait
+without giving up what it has read (https://sqlite.org/rescode.html#busy_snapshot).
+"""
+
+# ruff: noqa: S608 - statements are put together from our own words; values never are among them
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seenby.errors import ConfigError
+from seenby.store.connections import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
+    from sqlalchemy import URL
+    from sqlalchemy import Connection as SqlConnection
+    from sqlalchemy.engine.interfaces import DBAPICursor
+
+    from seenby.store.connections import Connection
+
+OLDEST = (3, 35, 0)
+"""The first with RETURNING (March 2021)."""
+
+BUSY_SECONDS = 5.0
+"""For how long SQLite itself waits for another writer before it says that it is busy."""
+
+ALONE_SECONDS = 60.0
+"""The same for a change of the schema."""
+
+PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+REFUSED = {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG}
+RACE = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
+
+
+class Sqlite:
+    """A database in a file.
+
+    Args:
+        url: ``sqlite:///file``; the file need not exist, its folder must.
+
+    Raises:
+        ConfigError: no file is named, its folder does not exist, or SQLite is too old.
+    """
+
+    errors: tuple[type[Exception], ...] = (sqlite3.Error, sqlite3.Warning)
+    returning = True
+
+    begin = "BEGIN IMMEDIATE"
+    join = "CROSS JOIN"
+    # julianday() counts days, to a millisecond; unixepoch('subsec') came with 3.42 only.
+    now = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
+    for_update = ""
+    new = "excluded"
+    page = (
+        "LEFT JOIN events AS e ON e.user_id = s.user_id AND e.seq > MAX(j.after, s.floor)"
+        " AND e.seq <= MAX(j.after, s.floor) + j.most"
+    )
+    unfolded_outbox = (
+        "(SELECT o.id AS id, o.owner AS owner, k.key AS place,"
+        " json_extract(k.value, '$[0]') AS user_id, json_extract(k.value, '$[1]') AS seq,"
+        " json_extract(k.value, '$[2]') AS trace"
+        " FROM outbox AS o CROSS JOIN json_each(o.events) AS k) AS j"
+    )
+
+    def __init__(self, url: URL) -> None:
+        """Check what can be checked without opening the file."""
+        if not url.database or url.database == ":memory:" or url.host:
+            message = (
+                "SEENBY_DATABASE_URL must name a file:"
+                " sqlite:///seenby.db, or sqlite:////var/lib/seenby/seenby.db"
+            )
+            raise ConfigError(message)
+        self._file = Path(url.database).absolute()
+        if not self._file.parent.is_dir():
+            message = (
+                f"SEENBY_DATABASE_URL: the folder {self._file.parent} does not exist; make it first"
+            )
+            raise ConfigError(message)
+        if sqlite3.sqlite_version_info < OLDEST:
+            message = f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or newer is needed"
+            raise ConfigError(message)
+        self.url = url.set(drivername="sqlite+pysqlite")
+
+    @property
+    def missing(self) -> bool:
+        """Whether there is no file yet."""
+        return not self._file.exists()
+
+    @property
+    def arguments(self) -> Mapping[str, object]:
+        """A connection is closed by another thread than its own when the store is."""
+        return {"timeout": BUSY_SECONDS, "check_same_thread": False}
+
+    @property
+    def patient_arguments(self) -> Mapping[str, object]:
+        """Wait for another process that is changing the schema."""
+        return {**self.arguments, "timeout": ALONE_SECONDS}
+
+    def prepare(self, cursor: DBAPICursor) -> None:
+        """Set up a new connection."""
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        # Without it a flush on macOS stops at the drive's cache; elsewhere it means nothing.
+        cursor.execute("PRAGMA fullfsync=ON")
+        cursor.execute("PRAGMA foreign_keys=ON")
+
+    @contextlib.contextmanager
+    def alone(self, database: SqlConnection) -> Generator[None]:
+        """One transaction around the whole change: it is made whole, or not at all."""
+        database.exec_driver_sql(self.begin)
+        try:
+            yield
+        except BaseException:
+            database.exec_driver_sql("ROLLBACK")
+            raise
+        database.exec_driver_sql("COMMIT")
+
+    def fault(self, error: Exception) -> Fault:
+        """What an error means, by SQLite's result code (https://sqlite.org/rescode.html)."""
+        if isinstance(error, sqlite3.DataError):
+            return Fault.REFUSED
+        code: int = getattr(error, "sqlite_errorcode", 0)
+        if code in RACE:
+            return Fault.RACE
+        # The low byte is the kind of error; the others tell kinds apart further.
+        if code & 0xFF in PASSING:
+            return Fault.PASSING
+        if code & 0xFF in REFUSED:
+            return Fault.REFUSED
+        return Fault.AWAY
+
+    def durability_warnings(self, connection: Connection) -> list[str]:  # noqa: ARG002
+        """None: ``prepare`` sets all that matters."""
+        return []
+
+    def rows(self, name: str, columns: dict[str, str]) -> str:
+        """The document *name* as a table ``j``."""
+        unfolded = ", ".join(
+            f"json_extract(value, '$[{place}]') AS {column}" for place, column in enumerate(columns)
+        )
+        return f"(SELECT {unfolded} FROM json_each(:{name})) AS j"
+
+    def upsert(self, keys: str) -> str:
+        """Begins the changes to rows that are there already.
+
+        WHERE keeps ON from being read as part of a join
+        (https://sqlite.org/lang_upsert.html#parsing_ambiguity).
+        """
+        return f"WHERE 1 = 1 ON CONFLICT ({keys}) DO UPDATE SET"
+
+    def update(self, table: str, rows: str, match: str, changes: dict[str, str]) -> str:
+        """Change the rows of *table* that *match* joins to *rows*."""
+        assignments = ", ".join(f"{column} = {value}" for column, value in changes.items())
+        return f"UPDATE {table} SET {assignments} FROM {rows} WHERE {match}"
+
+    def delete(self, table: str, keys: str, rows: str, condition: str) -> str:
+        """Delete the rows of *table* whose *keys* are in *rows*."""
+        return f"DELETE FROM {table} WHERE ({keys}) IN (SELECT {keys} FROM {rows}) AND {condition}"
+
+    def text(self, statement: str) -> str:
+        """Nothing to change: ``:name`` is SQLite's own way."""
+        return statement

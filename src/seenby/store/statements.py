@@ -1,0 +1,269 @@
+"""What the databases are told, once for all of them.
+
+A batch goes to the database as one JSON document per statement, a list of lists that is unfolded
+there into a table ``j`` (``Words.rows``): one parameter instead of thousands, and a text that
+never changes. Every statement starts at ``j`` and looks the other tables up by key; ``Words.join``
+keeps the optimiser from turning that around. What differs between databases is in ``Words``.
+
+Values are written ``:name``, as SQLite wants them; ``Words.text`` rewrites them for the others.
+"""
+
+# ruff: noqa: S608 - statements are put together from our own words; values never are among them
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from seenby.store.connections import Returned
+
+ID = "id"
+NUMBER = "number"
+
+EPOCH = "(SELECT value FROM meta WHERE name = 'epoch')"
+
+RECEIPT = (
+    "r.id, r.msg_id, r.reader_id, r.sender_id, r.conversation_id, r.conversation_type,"
+    " r.read_at, r.device_id"
+)
+"""A receipt's columns in the order of ``model.Receipt``."""
+
+EVENT = "e.user_id, e.seq, e.msg_id, e.reader_id, e.conversation_id, e.at, e.at, e.device_id"
+"""An event's columns in the order of ``model.Event``."""
+
+MARKS = {
+    "msg_id": ID,
+    "reader_id": ID,
+    "sender_id": ID,
+    "conversation_id": ID,
+    "conversation_type": ID,
+    "device_id": ID,
+    "seq": NUMBER,
+}
+"""The columns of the document that becomes receipts and events."""
+
+
+class Words(Protocol):
+    """How a database says what the databases say differently."""
+
+    @property
+    def join(self) -> str:
+        """An inner join that is done in the order it is written in."""
+        ...
+
+    @property
+    def now(self) -> str:
+        """The database's clock in ms."""
+        ...
+
+    @property
+    def for_update(self) -> str:
+        """Keeps the rows that a SELECT returns locked until the transaction ends."""
+        ...
+
+    @property
+    def new(self) -> str:
+        """In the changes of an upsert: the row that was to be inserted."""
+        ...
+
+    @property
+    def page(self) -> str:
+        """Joins to wants ``j`` (after, most) and streams ``s`` the events ``e`` of each page."""
+        ...
+
+    @property
+    def unfolded_outbox(self) -> str:
+        """The outbox as a table ``j``: id, owner, place, user_id, seq, trace, by event."""
+        ...
+
+    def rows(self, name: str, columns: dict[str, str]) -> str:
+        """The document *name* as a table ``j``; *columns* in order, each ID or NUMBER."""
+        ...
+
+    def upsert(self, keys: str) -> str:
+        """After INSERT ... SELECT: begins the changes to rows that are there already."""
+        ...
+
+    def update(self, table: str, rows: str, match: str, changes: dict[str, str]) -> str:
+        """Change the rows of *table* that *match* joins to *rows*."""
+        ...
+
+    def delete(self, table: str, keys: str, rows: str, condition: str) -> str:
+        """Delete the rows of *table* whose *keys* are in *rows*, under a condition on *table*."""
+        ...
+
+    def text(self, statement: str) -> str:
+        """The statement as the driver wants it."""
+        ...
+
+
+class Statements:
+    """Every statement of the store.
+
+    Args:
+        words: those of the database.
+    """
+
+    def __init__(self, words: Words) -> None:
+        """Put the statements together."""
+        text, join = words.text, words.join
+        users = words.rows("users", {"user_id": ID})
+        marks = words.rows("marks", MARKS)
+        outbox_ids = words.rows("ids", {"id": NUMBER})
+
+        # Recording. The documents are sorted by the caller, and read in their order: an ORDER BY
+        # for the order of locks would cost 2.5 us per mark for a temporary table.
+        by_reader = words.rows("keys", {"msg_id": ID, "reader_id": ID})
+        self.find_receipts = text(
+            f"SELECT {RECEIPT} FROM {by_reader} {join} receipts AS r"
+            " ON r.msg_id = j.msg_id AND r.reader_id = j.reader_id"
+        )
+        raised = words.rows("heads", {"user_id": ID, "head": NUMBER})
+        self.raise_heads = Returned(
+            insert=text(
+                "INSERT INTO streams (user_id, head, floor)"
+                f" SELECT j.user_id, j.head, 0 FROM {raised} {words.upsert('user_id')}"
+                f" head = streams.head + {words.new}.head"
+            ),
+            returning=f" RETURNING user_id, head, {EPOCH}",
+            read=text(
+                f"SELECT s.user_id, s.head, {EPOCH} FROM {raised} {join} streams AS s"
+                " ON s.user_id = j.user_id"
+            ),
+        )
+        self.insert_receipts = Returned(
+            insert=text(
+                "INSERT INTO receipts (msg_id, reader_id, sender_id, conversation_id,"
+                " conversation_type, device_id, read_at)"
+                " SELECT j.msg_id, j.reader_id, j.sender_id, j.conversation_id,"
+                f" j.conversation_type, j.device_id, :now FROM {marks}"
+            ),
+            returning=" RETURNING id, msg_id, reader_id",
+            read=text(
+                f"SELECT r.id, r.msg_id, r.reader_id FROM {marks} {join} receipts AS r"
+                " ON r.msg_id = j.msg_id AND r.reader_id = j.reader_id"
+            ),
+        )
+        self.insert_events = text(
+            "INSERT INTO events (user_id, seq, msg_id, reader_id, conversation_id, device_id, at)"
+            " SELECT j.sender_id, j.seq, j.msg_id, j.reader_id, j.conversation_id, j.device_id,"
+            f" :now FROM {marks}"
+        )
+
+        # The outbox.
+        self.insert_outbox = text(
+            "INSERT INTO outbox (owner, lease_until, created, events)"
+            f" VALUES ('', {words.now} + :lease, {words.now}, :events)"
+        )
+        self.discard = text(words.delete("outbox", "id", outbox_ids, "1 = 1"))
+        self.release = text(
+            words.update("outbox", outbox_ids, "outbox.id = j.id", {"lease_until": "0"})
+        )
+        self.find_expired = text(
+            f"SELECT id FROM outbox WHERE lease_until <= {words.now} ORDER BY id LIMIT :most"
+        )
+        self.claim = text(
+            words.update(
+                "outbox",
+                outbox_ids,
+                f"outbox.id = j.id AND outbox.lease_until <= {words.now}",
+                {"owner": ":owner", "lease_until": f"{words.now} + :lease"},
+            )
+        )
+        self.read_claimed = text(
+            f"SELECT j.id, j.trace, {EVENT} FROM {words.unfolded_outbox} LEFT JOIN events AS e"
+            " ON e.user_id = j.user_id AND e.seq = j.seq"
+            " WHERE j.id BETWEEN :first AND :last AND j.owner = :owner ORDER BY j.id, j.place"
+        )
+        self.outbox_state = text(
+            f"SELECT COUNT(*), COALESCE({words.now} - MIN(created), 0) FROM outbox"
+        )
+
+        # Streams.
+        self.heads = text(
+            f"SELECT j.user_id, s.head, s.floor, e.at, {EPOCH} FROM {users}"
+            " LEFT JOIN streams AS s ON s.user_id = j.user_id"
+            " LEFT JOIN events AS e ON e.user_id = s.user_id AND e.seq = s.head"
+        )
+        wants = words.rows(
+            "wants", {"place": NUMBER, "user_id": ID, "after": NUMBER, "most": NUMBER}
+        )
+        self.pages = text(
+            f"SELECT j.place, s.head, s.floor, {EVENT} FROM {wants}"
+            f" LEFT JOIN streams AS s ON s.user_id = j.user_id {words.page}"
+            " ORDER BY j.place, e.seq"
+        )
+
+        # Devices.
+        pairs = words.rows("devices", {"user_id": ID, "device_id": ID})
+        self.positions = text(
+            f"SELECT d.user_id, d.device_id, d.epoch, d.seq FROM {pairs} {join} devices AS d"
+            " ON d.user_id = j.user_id AND d.device_id = j.device_id"
+        )
+        acks = words.rows("acks", {"user_id": ID, "device_id": ID, "epoch": ID, "seq": NUMBER})
+        new = words.new
+        # MySQL carries the changes out one after the other: seq must come before epoch.
+        self.acknowledge = text(
+            "INSERT INTO devices (user_id, device_id, epoch, seq, last_seen)"
+            f" SELECT j.user_id, j.device_id, j.epoch, j.seq, :now FROM {acks}"
+            f" {join} meta AS m ON m.name = 'epoch' AND m.value = j.epoch"
+            f" {words.upsert('user_id, device_id')}"
+            f" seq = CASE WHEN devices.epoch = {new}.epoch AND devices.seq > {new}.seq"
+            f" THEN devices.seq ELSE {new}.seq END, epoch = {new}.epoch,"
+            " last_seen = CASE WHEN devices.last_seen > :now THEN devices.last_seen ELSE :now END"
+        )
+        self.devices = text(
+            "SELECT device_id, epoch, seq, last_seen FROM devices WHERE user_id = :user_id"
+            " ORDER BY device_id"
+        )
+        self.forget_device = text(
+            "DELETE FROM devices WHERE user_id = :user_id AND device_id = :device_id"
+        )
+        self.find_unseen = text(
+            "SELECT user_id, device_id FROM devices WHERE last_seen < :since"
+            " ORDER BY last_seen LIMIT :most"
+        )
+        self.forget_unseen = text(
+            words.delete("devices", "user_id, device_id", pairs, "devices.last_seen < :since")
+        )
+
+        # Receipts of messages.
+        self.receipts = text(_receipts(words, ""))
+        self.receipts_of_sender = text(_receipts(words, " AND r.sender_id = :sender_id"))
+
+        # Trimming: streams whose first event is old; what of them must stay; what goes.
+        self.find_old = text(
+            f"SELECT e.user_id FROM events AS e {join} streams AS s"
+            " ON s.user_id = e.user_id AND e.seq = s.floor + 1"
+            " WHERE e.at < :before ORDER BY e.at LIMIT :most"
+        )
+        self.lock_streams = text(
+            "SELECT s.user_id, s.head, s.floor, (SELECT e.seq FROM events AS e"
+            " WHERE e.user_id = s.user_id AND (e.at >= :before OR e.seq > s.floor + :most)"
+            f" ORDER BY e.seq LIMIT 1) FROM {users} {join} streams AS s"
+            f" ON s.user_id = j.user_id{words.for_update}"
+        )
+        floors = words.rows("floors", {"user_id": ID, "floor": NUMBER})
+        self.raise_floors = text(
+            words.update("streams", floors, "streams.user_id = j.user_id", {"floor": "j.floor"})
+        )
+        gone = words.rows("events", {"user_id": ID, "seq": NUMBER})
+        self.delete_events = text(words.delete("events", "user_id, seq", gone, "1 = 1"))
+
+        # The epoch.
+        self.epoch = text("SELECT value FROM meta WHERE name = 'epoch'")
+        self.set_epoch = text("UPDATE meta SET value = :epoch WHERE name = 'epoch'")
+        self.ping = text("SELECT 1")
+
+
+def _receipts(words: Words, condition: str) -> str:
+    """Counts and pages of many messages; their document is read once for each of the two."""
+    messages = words.rows("messages", {"msg_id": ID})
+    chosen = f"FROM {messages} {words.join} receipts AS r ON r.msg_id = j.msg_id{condition}"
+    page = RECEIPT.replace("r.", "p.")
+    return (
+        f"SELECT c.msg_id, c.total, {page} FROM"
+        f" (SELECT r.msg_id, COUNT(*) AS total {chosen} GROUP BY r.msg_id) AS c LEFT JOIN"
+        f" (SELECT {RECEIPT}, ROW_NUMBER() OVER (PARTITION BY r.msg_id ORDER BY r.id) AS place"
+        f" {chosen} AND r.id > :after) AS p"
+        " ON p.msg_id = c.msg_id AND p.place <= :most ORDER BY c.msg_id, p.id"
+    )
