@@ -80,7 +80,7 @@ def decode(
         value: the record's value.
         key: the record's key; must be the sender.
         timestamp_ms: the record's own time. It is the commit's, so it gives ``read_at`` back its
-            milliseconds when both fall in the same second.
+            milliseconds when both fall in the same second. Not above 0 when there is none.
         epoch: what the record's epoch header says, None when there is none.
         current_epoch: the epoch in force; the seq of any other is worth nothing.
         trace: the trace id of the record's traceparent header.
@@ -99,14 +99,15 @@ def decode(
     if not (ids.isascii() and ids.isprintable()) or " " in ids:
         raise BadEvent("an id holds a character other than printable ASCII (0x21 to 0x7E)")
     read_at = record.read_at
+    at = timestamp_ms if timestamp_ms > 0 else read_at * 1000
     return Event(
         key,
         record.seq if epoch == current_epoch else 0,
         record.msg_id,
         record.reader_id,
         record.conversation_id,
-        timestamp_ms if timestamp_ms // 1000 == read_at else read_at * 1000,
-        timestamp_ms,
+        at if at // 1000 == read_at else read_at * 1000,
+        at,
         record.device_id,
         trace,
     )

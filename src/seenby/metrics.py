@@ -219,7 +219,7 @@ class Metrics:
         """*events* were no longer kept when a silent client came back for them."""
         self._lost.inc(events)
 
-    def disconnects(self, code: int) -> None:
+    def disconnected(self, code: int) -> None:
         """The gateway closed a socket with *code*."""
         self._disconnects.labels(str(code)).inc()
 

@@ -94,29 +94,33 @@ class Feed(Protocol):
 
 
 class FeedMetrics(Protocol):
-    """Where a feed counts. Called from its threads, once per batch and never per record."""
+    """Where a feed counts. Called on the event loop, about once a second."""
 
-    def consumed(self, status: str, count: int) -> None:
-        """*count* records were read: "ok" (delivered), "bad" (not decodable)."""
+    def consumed(self, status: str, records: int, /) -> None:
+        """*records* were read.
+
+        "ok": delivered; "bad": not decodable, each is a dead letter now; "lost": not decodable,
+        and the bus did not take the dead letter either.
+        """
         ...
 
-    def offline(self, count: int) -> None:
-        """*count* records were dropped by their key: nobody here wants them."""
+    def offline(self, records: int, /) -> None:
+        """*records* were dropped by their key: nobody here wants them."""
         ...
 
-    def lag(self, partition: int, records: int) -> None:
-        """So many records of a partition wait to be read; 0 when it is read no longer."""
+    def lag(self, records: int, /) -> None:
+        """So many records wait to be read, in all partitions that are read."""
         ...
 
 
 class NoFeedMetrics:
     """Counts nothing."""
 
-    def consumed(self, status: str, count: int) -> None:
+    def consumed(self, status: str, records: int, /) -> None:
         """Nothing."""
 
-    def offline(self, count: int) -> None:
+    def offline(self, records: int, /) -> None:
         """Nothing."""
 
-    def lag(self, partition: int, records: int) -> None:
+    def lag(self, records: int, /) -> None:
         """Nothing."""

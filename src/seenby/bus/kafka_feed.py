@@ -1,0 +1,349 @@
+"""The gateway's side of Kafka: a consumer without a group membership, and two threads.
+
+One thread reads: batches of records become events and go to the loop, at most two at a time. The
+other keeps: it joins and leaves partitions while records flow, asks for the topic's layout, and
+commits offsets so that Kafka's own tools show the lag. A broker that hangs holds up the second
+thread only.
+
+A partition is joined at its end as the broker knows it at that moment, so the offset from which
+everything is delivered is known before join() returns. Should that offset become void (the topic
+made anew, or cut), the partition is joined again at its end, and anti-entropy mends what was
+between; ``auto.offset.reset=error`` keeps the library from skipping in silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException
+
+from seenby.bus.base import NoFeedMetrics
+from seenby.bus.dead_letters import SUFFIX, DeadLetters
+from seenby.bus.kafka_assignment import ANSWER_WITHIN, Assignment
+from seenby.bus.kafka_records import Records
+from seenby.bus.partitions import Layout
+from seenby.errors import BusUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Sequence
+
+    from confluent_kafka import Message
+
+    from seenby.bus.base import Deliver, FeedMetrics
+    from seenby.model import Event
+
+BATCH = 256
+"""Records handed to the loop at once: about 3 ms of its time if all are wanted."""
+
+IN_FLIGHT = 2
+"""Batches between the reading thread and the loop."""
+
+POLL = 0.1
+"""Seconds that the reading thread waits for a record before it looks around."""
+
+PROGRESS_EVERY = 1.0
+"""Seconds between commits and reports; while Kafka is away, between questions for it."""
+
+REFRESH_EVERY = 30.0
+"""Seconds between questions for the topic's layout while it answers."""
+
+ALL_BROKERS_DOWN = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001 -- librdkafka's own names
+OFFSET_VOID = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001
+
+log = structlog.get_logger()
+
+
+class KafkaFeed:
+    """A Feed on one topic.
+
+    Args:
+        brokers: host:port, separated by commas.
+        topic: the topic.
+        group_id: offsets are committed under ``<group_id>.<node>``.
+        node: this gateway's name.
+        all_partitions: read every partition from the start, for a topic whose producers
+            partition otherwise; partitions_of() then has nothing to add.
+        dead_letters: the topic for undecodable records; ``<topic>.dlq`` by default.
+        metrics: counts what was read.
+        clock: seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        brokers: str,
+        topic: str,
+        group_id: str,
+        node: str,
+        *,
+        all_partitions: bool = False,
+        dead_letters: str = "",
+        metrics: FeedMetrics | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._topic = topic
+        self._all = all_partitions
+        self._metrics = metrics or NoFeedMetrics()
+        self._clock = clock
+        self._layout = Layout()
+        self._dead_letters = DeadLetters(brokers, dead_letters or topic + SUFFIX)
+        self._settings: dict[str, Any] = {
+            "bootstrap.servers": brokers,
+            "client.id": f"seenby-{node}",
+            "group.id": f"{group_id}.{node}",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",
+            # A partition joined while a fetch waits at the broker is read after that fetch only.
+            "fetch.wait.max.ms": 100,
+            "reconnect.backoff.max.ms": 1000,
+            "log_level": 0,
+            "error_cb": self._on_error,
+        }
+        self._healthy = False
+        self._missing = False
+        self._closing = False
+        self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._slots = threading.Semaphore(IN_FLIGHT)
+        self._records = Records(self._dead_letters)
+        self._reported = (0, 0, 0, 0)
+        self._next_refresh = self._next_progress = 0.0
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the topic was there when last asked for; and read whole, if it is to be."""
+        if not self._healthy:
+            return False
+        return not self._all or self._assignment.joined >= self._layout.count
+
+    def start(
+        self,
+        *,
+        epoch: str,
+        wanted: Container[str],
+        deliver: Deliver,
+        on_growth: Callable[[], None] | None = None,
+    ) -> None:
+        """Begin, whether Kafka is there or not; see the port."""
+        self._loop = asyncio.get_running_loop()
+        self._deliver = deliver
+        self._on_growth = on_growth
+        self._records.epoch, self._records.wanted = epoch, wanted
+        self._consumer = Consumer(self._settings)
+        self._assignment = Assignment(self._consumer, self._topic)
+        self._threads = [
+            threading.Thread(target=self._run, args=(step,), name=name, daemon=True)
+            for name, step in (("kafka-reader", self._read), ("kafka-keeper", self._keep))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def set_epoch(self, epoch: str) -> None:
+        """From now on only records of *epoch* take part in seqs."""
+        self._records.epoch = epoch
+
+    def partitions_of(self, user_id: str) -> frozenset[int]:
+        """Where records of this user may arrive; see the port."""
+        return frozenset() if self._all else self._layout.of(user_id)
+
+    async def join(self, partition: int) -> None:
+        """Return when every record from now on will be delivered.
+
+        Raises:
+            BusUnavailable: the broker did not answer in time, or has no such partition.
+        """
+        if self._closing or not self._threads:
+            raise BusUnavailable("the feed is not running")
+        answer: asyncio.Future[str] = self._loop.create_future()
+        self._commands.put(partial(self._join, partition, answer))
+        why = await answer
+        if why:
+            raise BusUnavailable(f"partition {partition} of {self._topic} was not joined: {why}")
+
+    def leave(self, partition: int) -> None:
+        """Stop reading a partition; unknown ones are ignored."""
+        self._commands.put(partial(self._leave, partition))
+
+    async def close(self) -> None:
+        """Commit offsets and stop."""
+        self._closing = True
+        self._commands.put(lambda: None)
+        if self._threads:
+            await asyncio.to_thread(self._end)
+            self._report(0)
+
+    # On the loop
+
+    def _learn(self, partitions: int) -> None:
+        """The topic has so many partitions. Here, so that an answer and on_growth agree."""
+        if self._layout.learn(partitions, self._clock()) and self._on_growth is not None:
+            self._on_growth()
+        if self._all:
+            for partition in range(partitions):
+                self._commands.put(partial(self._join, partition, None))
+
+    def _arrive(self, events: list[Event]) -> None:
+        try:
+            self._deliver(events)
+        finally:
+            self._slots.release()
+
+    def _report(self, lag: int) -> None:
+        letters = self._dead_letters
+        now = (self._records.decoded, letters.written, letters.lost, self._records.dropped)
+        before, self._reported = self._reported, now
+        ok, bad, lost, dropped = (new - old for new, old in zip(now, before, strict=True))
+        for status, records in (("ok", ok), ("bad", bad), ("lost", lost)):
+            if records:
+                self._metrics.consumed(status, records)
+        if dropped:
+            self._metrics.offline(dropped)
+        self._metrics.lag(lag)
+
+    # In both threads
+
+    def _run(self, step: Callable[[], None]) -> None:
+        while not self._closing:
+            try:
+                step()
+            except Exception:
+                log.exception("feed_thread_failed")
+                self._healthy = False
+                time.sleep(POLL)
+
+    def _tell(self, what: Callable[..., None], *arguments: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(what, *arguments)
+        except RuntimeError:  # The loop is closed: nobody is here to listen any more.
+            self._closing = True
+
+    # The reading thread
+
+    def _read(self) -> None:
+        # consume(n, timeout) would wait for n records or the timeout; this waits for the first.
+        first = self._consumer.poll(POLL)
+        if first is None:
+            return
+        batch = [first, *self._consumer.consume(BATCH - 1, 0)]
+        good = [record for record in batch if record.error() is None]
+        if len(good) < len(batch):
+            self._complain([record for record in batch if record.error() is not None])
+        events = self._records.events(good)
+        if not events:
+            return
+        while not self._slots.acquire(timeout=POLL):
+            if self._closing:
+                return
+        self._tell(self._arrive, events)
+
+    def _complain(self, records: Sequence[Message]) -> None:
+        """Records that carry no message but a partition's trouble."""
+        for record in records:
+            error, partition = record.error(), record.partition()
+            log.warning("partition_trouble", partition=partition, why=str(error))
+            if error is not None and error.code() == OFFSET_VOID and partition is not None:
+                self._commands.put(partial(self._leave, partition))
+                self._commands.put(partial(self._join, partition, None))
+            else:
+                self._healthy = False
+
+    def _on_error(self, error: KafkaError) -> None:
+        log.debug("kafka_error", client="feed", why=str(error))
+        if error.code() == ALL_BROKERS_DOWN:
+            self._away(str(error))
+
+    # The keeping thread
+
+    def _keep(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_refresh or (not self._healthy and now >= self._next_progress):
+            self._refresh()
+            self._next_refresh = time.monotonic() + REFRESH_EVERY
+        if now >= self._next_progress:
+            self._progress()
+            self._next_progress = time.monotonic() + PROGRESS_EVERY
+        with contextlib.suppress(queue.Empty):
+            patience = max(self._next_progress - time.monotonic(), 0)
+            while True:
+                self._commands.get(timeout=patience)()
+                patience = 0
+
+    def _refresh(self) -> None:
+        """Ask for the topic's layout, and so whether anybody is there."""
+        try:
+            found = self._consumer.list_topics(self._topic, timeout=ANSWER_WITHIN)
+        except KafkaException as error:
+            self._away(str(error))
+            return
+        topic = found.topics[self._topic]
+        if topic.error is None:
+            if not self._healthy:
+                log.info("feed_healthy", topic=self._topic, partitions=len(topic.partitions))
+            self._healthy, self._missing = True, False
+            self._tell(self._learn, len(topic.partitions))
+            return
+        self._healthy = False
+        if not self._missing:
+            self._missing = True
+            todo = "create it with: seenby topic create"
+            log.warning("topic_missing", topic=self._topic, why=str(topic.error), todo=todo)
+
+    def _away(self, why: str) -> None:
+        if self._healthy:
+            log.warning("feed_unhealthy", topic=self._topic, why=why)
+        self._healthy = False
+
+    def _progress(self) -> None:
+        self._dead_letters.serve()
+        moved, lag = self._assignment.progress()
+        if self._healthy:
+            self._assignment.commit(moved, wait=False)
+        self._tell(self._report, lag)
+
+    def _join(self, partition: int, answer: asyncio.Future[str] | None) -> None:
+        why = ""
+        if self._closing:
+            why = "the feed is closed"
+        elif not self._healthy:
+            why = "Kafka, or the topic, is not there"
+        else:
+            try:
+                fresh = self._layout.fresh(partition, self._clock())
+                self._assignment.join(partition, at_start=fresh)
+            except (KafkaException, TimeoutError) as error:
+                why = str(error)
+                self._away(why)
+        if answer is not None:
+            self._tell(_resolve, answer, why)
+
+    def _leave(self, partition: int) -> None:
+        try:
+            self._assignment.leave(partition)
+        except KafkaException as error:
+            log.warning("partition_not_left", partition=partition, why=str(error))
+
+    def _end(self) -> None:
+        for thread in self._threads:
+            thread.join()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._commands.get_nowait()()
+        with contextlib.suppress(KafkaException):
+            if self._healthy:
+                moved, _ = self._assignment.progress()
+                self._assignment.commit(moved, wait=True)
+        self._healthy = False
+        self._consumer.close()
+        self._dead_letters.close(1.0)
+
+
+def _resolve(answer: asyncio.Future[str], why: str) -> None:
+    if not answer.done():
+        answer.set_result(why)

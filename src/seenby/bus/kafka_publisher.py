@@ -1,0 +1,226 @@
+"""The service's side of Kafka: an idempotent producer, and a thread that watches over it.
+
+The thread serves acknowledgements and keeps ``healthy`` true to the facts. While the bus is away
+nothing is produced, so the thread itself asks for the topic until somebody answers. A producer
+that has failed for good is replaced by a new one. Kafka need not be there at the start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from seenby import events as wire
+from seenby.errors import BusUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from confluent_kafka import Message
+
+    from seenby.model import Event
+
+MESSAGE_TIMEOUT = 10.0
+"""Seconds until a record that nobody acknowledges has failed; bounds publish()."""
+
+DRAIN_WITHIN = 5.0
+"""Seconds that close() waits for acknowledgements."""
+
+POLL = 0.1
+"""Seconds that the thread waits for an acknowledgement before it looks around."""
+
+PROBE_TIMEOUT = 1.0
+PROBE_EVERY = 0.25
+PROBE_EVERY_MAX = 2.0
+"""Seconds between questions to a bus that is away; each one waits up to PROBE_TIMEOUT."""
+
+ALL_BROKERS_DOWN = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001 -- librdkafka's own name for it
+
+log = structlog.get_logger()
+
+
+class KafkaPublisher:
+    """A Publisher on one topic.
+
+    Args:
+        brokers: host:port, separated by commas.
+        topic: the topic; it must exist, it is never created by publishing.
+        client_id: the name by which the brokers' logs know this client.
+    """
+
+    def __init__(self, brokers: str, topic: str, *, client_id: str = "seenby") -> None:
+        self._topic = topic
+        self._settings: dict[str, Any] = {
+            "bootstrap.servers": brokers,
+            "client.id": client_id,
+            "acks": "all",
+            "enable.idempotence": True,
+            "compression.type": "snappy",
+            "partitioner": "fnv1a",
+            # Retries are not counted but bounded by time: 100, 200, 400 ... 1000 ms apart.
+            "message.timeout.ms": int(MESSAGE_TIMEOUT * 1000),
+            "retry.backoff.ms": 100,
+            "retry.backoff.max.ms": 1000,
+            # A batch is handed over in one go. Measured to the acknowledgement, one event: 0.9 ms
+            # with 0, 1.6 with 1, 5.6 with 5; 500 events: 5.5, 5.2 and 9.3 ms. CPU is the same.
+            "linger.ms": 0,
+            "reconnect.backoff.max.ms": 1000,
+            "topic.metadata.refresh.interval.ms": 60_000,
+            # Else a broker with auto.create.topics makes the topic, with one partition.
+            "allow.auto.create.topics": False,
+            "log_level": 0,
+            "error_cb": self._on_error,
+        }
+        self._healthy = False
+        self._missing = False
+        self._broken = False
+        self._closing = False
+        self._pause, self._next_probe = PROBE_EVERY, 0.0
+        self._producer = Producer(self._settings)
+        self._thread = threading.Thread(target=self._watch, name="kafka-publisher", daemon=True)
+        self._thread.start()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the topic was there, and its broker answered, when last heard of."""
+        return self._healthy
+
+    async def publish(self, events: Sequence[Event], *, epoch: str) -> None:
+        """Publish *events*, keyed by sender; return when the bus has acknowledged all.
+
+        An erased event is not published: it has nothing to tell.
+
+        Raises:
+            BusUnavailable: one of them was not acknowledged within MESSAGE_TIMEOUT.
+        """
+        shown = [event for event in events if event.msg_id]
+        if not shown:
+            return
+        if self._closing:
+            raise BusUnavailable("the publisher is closed")
+        batch = _Batch(asyncio.get_running_loop(), len(shown))
+        self._produce(shown, epoch.encode(), batch)
+        error = await batch.acknowledged
+        if error is not None:
+            self._healthy = False
+            raise BusUnavailable(f"Kafka did not acknowledge a batch: {error}")
+        self._healthy = not self._closing
+
+    async def close(self) -> None:
+        """Flush for a bounded time, then stop."""
+        self._closing = True
+        await asyncio.to_thread(self._thread.join)
+
+    def _produce(self, events: Sequence[Event], epoch: bytes, batch: _Batch) -> None:
+        produce, topic, answered = self._producer.produce, self._topic, batch.answered
+        epoch_header = (wire.EPOCH, epoch)
+        try:
+            for event in events:
+                headers: list[tuple[str, str | bytes | None]] = [epoch_header]
+                if event.trace:
+                    headers.append((wire.TRACEPARENT, wire.traceparent(event)))
+                produce(
+                    topic,
+                    wire.encode(event),
+                    event.sender_id,
+                    on_delivery=answered,
+                    timestamp=event.at,
+                    headers=headers,
+                )
+        except BufferError as error:
+            raise BusUnavailable("too many records wait for Kafka already") from error
+        except KafkaException as error:
+            self._healthy = False
+            raise BusUnavailable(f"Kafka took no record: {error}") from error
+
+    # In the thread
+
+    def _watch(self) -> None:
+        while not self._closing:
+            try:
+                self._look()
+            except Exception:
+                log.exception("publisher_thread_failed")
+                self._healthy = False
+                time.sleep(POLL)
+        # While Kafka is away nothing is waited for: the outbox has it all.
+        self._producer.flush(DRAIN_WITHIN if self._healthy else 0)
+        _abandon(self._producer)
+        self._healthy = False
+
+    def _look(self) -> None:
+        self._producer.poll(POLL)
+        if self._broken:
+            self._replace()
+        if self._healthy:
+            self._pause, self._next_probe = PROBE_EVERY, 0.0
+        elif time.monotonic() >= self._next_probe:
+            self._probe()
+            self._next_probe = time.monotonic() + self._pause
+            self._pause = min(self._pause * 2, PROBE_EVERY_MAX)
+
+    def _probe(self) -> None:
+        """Ask for the topic."""
+        try:
+            found = self._producer.list_topics(self._topic, timeout=PROBE_TIMEOUT)
+        except KafkaException:
+            return
+        error = found.topics[self._topic].error
+        if error is None:
+            self._healthy, self._missing = True, False
+            log.info("publisher_healthy", topic=self._topic)
+        elif not self._missing:
+            self._missing = True
+            todo = "create it with: seenby topic create"
+            log.warning("topic_missing", topic=self._topic, why=str(error), todo=todo)
+
+    def _on_error(self, error: KafkaError) -> None:
+        log.debug("kafka_error", client="publisher", why=str(error))
+        if error.fatal():
+            self._broken = True
+        if error.fatal() or error.code() == ALL_BROKERS_DOWN:
+            if self._healthy:
+                log.warning("publisher_unhealthy", topic=self._topic, why=str(error))
+            self._healthy = False
+
+    def _replace(self) -> None:
+        """Build a new producer; what the broken one still holds has failed."""
+        broken, self._producer = self._producer, Producer(self._settings)
+        self._broken = False
+        log.error("producer_replaced", topic=self._topic, unacknowledged=len(broken))
+        _abandon(broken)
+
+
+class _Batch:
+    """The acknowledgements of one publish(), counted in the thread, told to the loop once."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, size: int) -> None:
+        self.acknowledged: asyncio.Future[KafkaError | None] = loop.create_future()
+        self._loop = loop
+        self._missing = size
+        self._error: KafkaError | None = None
+
+    def answered(self, error: KafkaError | None, _: Message) -> None:
+        """Kafka has answered for one record."""
+        if error is not None:
+            self._error = error
+        self._missing -= 1
+        if not self._missing:
+            with contextlib.suppress(RuntimeError):  # The loop is closed: nobody waits.
+                self._loop.call_soon_threadsafe(self._resolve)
+
+    def _resolve(self) -> None:
+        if not self.acknowledged.done():
+            self.acknowledged.set_result(self._error)
+
+
+def _abandon(producer: Producer) -> None:
+    """Give up what a producer still holds: its batches are told so."""
+    producer.purge()
+    producer.flush(1.0)
