@@ -1,14 +1,16 @@
-"""From outside to Mark: the one place that decides which form a mark may have.
+"""From outside to Mark, and back: the one place that decides which form a mark may have.
 
 HTTP and the socket both come through here, so a mark that one accepts the other accepts too
 (contract, section 1). Fields that are not known are ignored: clients may be newer than we are.
 What is refused is refused in a sentence that names the field and the accepted form, and never
-repeats what was sent.
+repeats what was sent. The receipt that answers a mark has its one form here too.
 """
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
+from random import getrandbits
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -26,6 +28,8 @@ from seenby.model import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from seenby.model import Receipt
+
 T = TypeVar("T")
 
 MAX_BATCH = 1000
@@ -42,6 +46,19 @@ class _Fields(msgspec.Struct, gc=False):
     conversation_id: str
     conversation_type: ConversationType = "private"
     device_id: str = ""
+
+
+class PublicReceipt(msgspec.Struct, frozen=True, gc=False):
+    """A receipt as callers see it; msgspec writes the time as ISO 8601 with a Z."""
+
+    id: int
+    msg_id: str
+    reader_id: str
+    sender_id: str
+    conversation_id: str
+    conversation_type: ConversationType
+    read_at: datetime
+    device_id: str
 
 
 class _Batch(msgspec.Struct):
@@ -73,6 +90,7 @@ _ACCEPTED = {
     "receipts": f"a list of at most {MAX_BATCH} marks",
 }
 
+_encode = msgspec.json.Encoder().encode
 _decode_fields = msgspec.json.Decoder(_Fields).decode
 _decode_batch = msgspec.json.Decoder(_Batch).decode
 
@@ -119,6 +137,35 @@ def decode_batch(body: bytes, trace: str) -> list[Mark | BadInput]:
         except BadInput as problem:
             items.append(problem)
     return items
+
+
+def new_trace() -> str:
+    """A trace id for a mark that came without one: 32 hex digits, never all 0 (W3C, 3.2.2.3)."""
+    return f"{getrandbits(128) or 1:032x}"  # Names a request, guards nothing.
+
+
+def at(ms: int) -> datetime:
+    """A time in ms as callers see it: UTC, to the second."""
+    return datetime.fromtimestamp(ms // 1000, UTC)
+
+
+def public(receipt: Receipt) -> PublicReceipt:
+    """A receipt as callers see it."""
+    return PublicReceipt(
+        receipt.id,
+        receipt.msg_id,
+        receipt.reader_id,
+        receipt.sender_id,
+        receipt.conversation_id,
+        receipt.conversation_type,
+        datetime.fromtimestamp(receipt.read_at // 1000, UTC),
+        receipt.device_id,
+    )
+
+
+def receipt_json(receipt: Receipt) -> bytes:
+    """A receipt's JSON text as callers see it."""
+    return _encode(public(receipt))
 
 
 def msg_id(value: str, field: str = "msg_id") -> str:
