@@ -19,6 +19,7 @@
     │   └── PositionLost        a position cannot be served whole: start anew from the head
     ├── Overloaded              too many marks wait already; nothing was recorded
     ├── KeysUnavailable         the keys that check tokens cannot be fetched now
+    ├── Unreachable             the client's: no answer from API or gateway
     ├── StoreUnavailable        the database did not answer; nothing was recorded
     ├── StoreRefused            the database refused the content of a batch
     ├── BusUnavailable          the bus did not take a batch; its outbox row stays
@@ -157,6 +158,13 @@ class KeysUnavailable(SeenbyError):
     """The keys that check tokens cannot be fetched now, so nobody can be let in or turned away."""
 
     code = "keys_unavailable"
+    retriable = True
+
+
+class Unreachable(SeenbyError):
+    """API or gateway did not answer a client; what it asked for may have been done all the same."""
+
+    code = "unreachable"
     retriable = True
 
 
