@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from seenby.bus.base import Feed, Publisher
     from seenby.config import Settings
+    from seenby.gateway.session import Session
 
 Role = Literal["serve", "api", "gateway"]
 
@@ -187,20 +188,23 @@ async def _start_gateway(
     drain: AsyncExitStack,
 ) -> str:
     hub = Hub()
+
+    def write(session: Session) -> None:
+        """The gateway's, which comes last and is needed by those it is made of."""
+        gateway.write(session)
+
     dispatcher = Dispatcher(
         service,
         hub,
         feed,
         metrics,
-        write=lambda session: gateway.write(session),
+        write=write,
         replay_limit=settings.replay_limit,
         pushes=settings.push_receipts,
         traces=settings.log_level == "debug",
     )
     authenticator = None if settings.auth == "off" else make_authenticator(settings)
-    requests = Requests(
-        dispatcher, service, authenticator, write=lambda session: gateway.write(session)
-    )
+    requests = Requests(dispatcher, service, authenticator, write=write)
     gateway = Gateway(
         dispatcher,
         requests,
