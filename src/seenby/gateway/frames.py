@@ -13,7 +13,7 @@ import msgspec
 from seenby import inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from seenby.model import Event
 
@@ -147,7 +147,7 @@ class Ping(msgspec.Struct, frozen=True, tag_field="type", tag="ping"):
 
 ClientFrame = Hello | AckFrame | Read | Ping
 
-_decode = msgspec.json.Decoder(ClientFrame).decode
+_decode: Callable[[bytes | msgspec.Raw], ClientFrame] = msgspec.json.Decoder(ClientFrame).decode
 _decode_fields = msgspec.json.Decoder(dict[str, Any]).decode
 
 _A_FRAME = "a JSON object with a type: hello, ack, read or ping"
