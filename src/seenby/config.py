@@ -55,9 +55,10 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     settings, wrong = _built(values)
     problems += [f"{name} must be {_KNOWN[name].accepted}" for name in wrong]
     settings = _completed(settings)
-    settings, more = _with_files(settings)
-    for involved, problem in more + _contradictions(settings, values):
-        if not involved & wrong.keys():
+    settings, unread = _with_files(settings)
+    problems += unread.values()
+    for involved, problem in _contradictions(settings, values):
+        if not involved & {*wrong, *unread}:
             problems.append(problem)
     if problems:
         raise ConfigError("\n".join(problems))
@@ -124,13 +125,9 @@ def _completed(settings: Settings) -> Settings:
     )
 
 
-Problem = tuple[set[str], str]
-"""The variables involved, and the sentence. Nothing is said about what a wrong one leads to."""
-
-
-def _with_files(settings: Settings) -> tuple[Settings, list[Problem]]:
-    """The settings with the contents of the files they name."""
-    problems: list[Problem] = []
+def _with_files(settings: Settings) -> tuple[Settings, dict[str, str]]:
+    """The settings with the contents of the files they name; by variable, what is wrong there."""
+    problems: dict[str, str] = {}
     contents: dict[str, str] = {}
     for field, variable, path in (
         ("jwt_secret", "SEENBY_JWT_SECRET_FILE", settings.jwt_secret_file),
@@ -143,8 +140,12 @@ def _with_files(settings: Settings) -> tuple[Settings, list[Problem]]:
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not a text"
             accepted = _KNOWN[variable].accepted
-            problems.append(({variable}, f"{variable} must be {accepted} ({why})"))
+            problems[variable] = f"{variable} must be {accepted} ({why})"
     return settings.model_copy(update=contents), problems
+
+
+Problem = tuple[set[str], str]
+"""The variables involved, and the sentence. Nothing is said about what a wrong one leads to."""
 
 
 def _contradictions(settings: Settings, values: Mapping[str, str]) -> list[Problem]:

@@ -81,7 +81,7 @@ Topic = Annotated[str, AfterValidator(_matching(r"[A-Za-z0-9._-]{1,200}"))]
 Name = Annotated[str, AfterValidator(_matching(r"[A-Za-z0-9._-]{1,64}"))]
 DatabaseUrl = Annotated[
     str,
-    AfterValidator(_matching(r"sqlite://\S*|(?:mysql|mariadb)(?:\+[a-z]+)?://[^\s/]+/[^\s/?]+\S*")),
+    AfterValidator(_matching(r"sqlite://.*|(?:mysql|mariadb)(?:\+[a-z]+)?://[^\s/]+/[^\s/?]+\S*")),
 ]
 SocketUrl = Annotated[str, AfterValidator(_matching(r"wss?://[^\s/?#]+[^\s?#]*"))]
 Brokers = Annotated[str, AfterValidator(_brokers)]
