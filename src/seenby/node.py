@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import signal
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 import structlog
@@ -24,11 +25,13 @@ from aiohttp import web
 from sqlalchemy import make_url
 
 from seenby.api.app import make_app
+from seenby.api.routes import Routes
 from seenby.auth import make_authenticator
 from seenby.bus.absent import NoFeed
 from seenby.bus.kafka_feed import KafkaFeed
 from seenby.bus.kafka_publisher import KafkaPublisher
 from seenby.bus.memory import MemoryBus
+from seenby.errors import ConfigError
 from seenby.gateway.dispatcher import Dispatcher
 from seenby.gateway.hub import Hub
 from seenby.gateway.requests import Requests
@@ -43,8 +46,9 @@ from seenby.store.threads import StoreThreads
 from seenby.upkeep import Upkeep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
+    from seenby.auth import Authenticator
     from seenby.bus.base import Feed, Publisher
     from seenby.config import Settings
     from seenby.gateway.session import Session
@@ -77,7 +81,7 @@ async def run(
     Raises:
         SchemaError: the database's schema is not this program's (``serve`` migrates instead).
         StoreUnavailable: the database does not answer at the start.
-        OSError: a port is taken.
+        ConfigError: a port is taken, or a key file holds no key that serves.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -111,6 +115,7 @@ async def start(settings: Settings, role: Role, drain: AsyncExitStack) -> Runnin
     relay.start()
     recorder.start()
     service = Service(recorder, threads)
+    shared = _Shared(settings, service, make_authenticator(settings), metrics, drain)
     if role != "gateway":
         upkeep = Upkeep(
             threads, event_days=settings.event_retention, device_days=settings.device_retention
@@ -119,9 +124,9 @@ async def start(settings: Settings, role: Role, drain: AsyncExitStack) -> Runnin
         upkeep.start()
     gateway_url = api_url = None
     if feed is not None:
-        gateway_url = await _start_gateway(settings, service, feed, metrics, drain)
+        gateway_url = await _start_gateway(shared, feed)
     if role != "gateway":
-        api_url = await _start_api(settings, service, publisher, metrics, drain)
+        api_url = await _start_api(shared, publisher)
     return Running(
         api_url=api_url,
         gateway_url=gateway_url,
@@ -180,13 +185,18 @@ def _bus_in_words(settings: Settings, role: Role) -> str:
     return "none: gateways read the database every second (set KAFKA_BROKERS for more speed)"
 
 
-async def _start_gateway(
-    settings: Settings,
-    service: Service,
-    feed: Feed,
-    metrics: Metrics,
-    drain: AsyncExitStack,
-) -> str:
+class _Shared(NamedTuple):
+    """What gateway and API have in common."""
+
+    settings: Settings
+    service: Service
+    authenticator: Authenticator
+    metrics: Metrics
+    drain: AsyncExitStack
+
+
+async def _start_gateway(shared: _Shared, feed: Feed) -> str:
+    settings, service, authenticator, metrics, drain = shared
     hub = Hub()
 
     def write(session: Session) -> None:
@@ -203,13 +213,14 @@ async def _start_gateway(
         pushes=settings.push_receipts,
         traces=settings.log_level == "debug",
     )
-    authenticator = None if settings.auth == "off" else make_authenticator(settings)
-    requests = Requests(dispatcher, service, authenticator, write=write)
+    requests = Requests(
+        dispatcher, service, None if settings.auth == "off" else authenticator, write=write
+    )
     gateway = Gateway(
         dispatcher,
         requests,
         metrics,
-        origins=settings.allowed_origins or _own_origins(settings),
+        origins=_origins(settings),
         session_bytes=settings.session_bytes,
     )
     await dispatcher.start()
@@ -217,7 +228,8 @@ async def _start_gateway(
     if not isinstance(feed, NoFeed):
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(_answers(feed), BUS_WITHIN)
-    await gateway.start(settings.gateway_host, settings.gateway_port)
+    with _naming_the_port("SEENBY_GATEWAY_PORT", settings.gateway_host, settings.gateway_port):
+        await gateway.start(settings.gateway_host, settings.gateway_port)
     drain.push_async_callback(gateway.drain, settings.drain_seconds)
     return f"ws://{_host(settings.gateway_host)}:{gateway.port}/ws"
 
@@ -227,27 +239,44 @@ async def _answers(feed: Feed) -> None:
         await asyncio.sleep(0.02)
 
 
-async def _start_api(
-    settings: Settings,
-    service: Service,
-    publisher: Publisher | None,
-    metrics: Metrics,
-    drain: AsyncExitStack,
-) -> str:
-    app = make_app(settings, service, metrics, publisher=publisher)
+async def _start_api(shared: _Shared, publisher: Publisher | None) -> str:
+    settings, service, authenticator, metrics, drain = shared
+    routes = Routes(
+        service,
+        metrics,
+        bus=publisher,
+        gateway_url=settings.gateway_url,
+        partitions=settings.topic_partitions,
+    )
+    app = make_app(routes, authenticator, metrics, _origins(settings))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.drain_seconds)
     await runner.setup()
     drain.push_async_callback(runner.cleanup)
     site = web.TCPSite(runner, settings.api_host, settings.api_port, backlog=4096)
-    await site.start()
+    with _naming_the_port("SEENBY_API_PORT", settings.api_host, settings.api_port):
+        await site.start()
     port = runner.addresses[0][1]
     return f"http://{_host(settings.api_host)}:{port}"
 
 
-def _own_origins(settings: Settings) -> frozenset[str]:
-    """The API's own origin, under each of the names that mean this machine."""
+def _origins(settings: Settings) -> frozenset[str]:
+    """Those of the settings; else the API's own, under each name that means this machine."""
+    if settings.allowed_origins:
+        return frozenset(settings.allowed_origins)
     hosts = {settings.api_host, "localhost", "127.0.0.1"}
     return frozenset(f"http://{_host(host)}:{settings.api_port}" for host in hosts)
+
+
+@contextlib.contextmanager
+def _naming_the_port(variable: str, host: str, port: int) -> Generator[None]:
+    """A port that cannot be listened on is a wrong setting, and told as one."""
+    try:
+        yield
+    except OSError as error:
+        why = "in use already" if error.errno == errno.EADDRINUSE else f"refused ({error})"
+        raise ConfigError(
+            f"{variable} must be a free port: port {port} on {host} is {why}"
+        ) from error
 
 
 def _host(host: str) -> str:

@@ -38,7 +38,7 @@ class FailingPublisher:
 
     Attributes:
         published: what was acknowledged, in order, with the epoch it was published under.
-        healthy: what the property of the port answers; set it.
+        healthy, partitions: what the properties of the port answer; set them.
         failing: while True every publish() raises BusUnavailable.
         acknowledging: cleared, publish() waits until it is set again.
     """
@@ -46,6 +46,7 @@ class FailingPublisher:
     def __init__(self) -> None:
         self.published: list[tuple[Event, str]] = []
         self.healthy = True
+        self.partitions = 1
         self.failing = False
         self.acknowledging = asyncio.Event()
         self.acknowledging.set()

@@ -26,6 +26,11 @@ class Publisher(Protocol):
         """False while the bus is known to be away; nothing should be published then."""
         ...
 
+    @property
+    def partitions(self) -> int:
+        """How many partitions the topic has; 0 while that is not known."""
+        ...
+
     async def publish(self, events: Sequence[Event], *, epoch: str) -> None:
         """Publish *events*, keyed by sender; return when the bus has acknowledged all.
 

@@ -78,6 +78,7 @@ class KafkaPublisher:
             "error_cb": self._on_error,
         }
         self._healthy = False
+        self._partitions = 0
         self._missing = False
         self._broken = False
         self._closing = False
@@ -90,6 +91,11 @@ class KafkaPublisher:
     def healthy(self) -> bool:
         """Whether the topic was there, and its broker answered, when last heard of."""
         return self._healthy
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions the topic had when last asked for; 0 before the first answer."""
+        return self._partitions
 
     async def publish(self, events: Sequence[Event], *, epoch: str) -> None:
         """Publish *events*, keyed by sender; return when the bus has acknowledged all.
@@ -174,6 +180,7 @@ class KafkaPublisher:
         error = found.topics[self._topic].error
         if error is None:
             self._healthy, self._missing = True, False
+            self._partitions = len(found.topics[self._topic].partitions)
             log.info("publisher_healthy", topic=self._topic)
         elif not self._missing:
             self._missing = True

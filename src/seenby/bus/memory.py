@@ -50,6 +50,11 @@ class MemoryPublisher:
         """True until closed: there is nothing between this publisher and the feeds."""
         return self._open
 
+    @property
+    def partitions(self) -> int:
+        """Always one."""
+        return 1
+
     async def publish(self, events: Sequence[Event], *, epoch: str) -> None:
         """Hand *events* to every feed; erased ones are for nobody."""
         if not self._open:

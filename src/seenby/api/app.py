@@ -1,0 +1,209 @@
+"""The API as an aiohttp application: addresses, and what all endpoints have in common.
+
+Around each endpoint: who calls, the body within its limit and declared as JSON, errors as JSON,
+CORS, metrics. This is a function around the endpoint and not a middleware, because aiohttp's
+limit for bodies is per application while ours is per address, and because a middleware would also
+be walked through by what needs none of it.
+"""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import structlog
+from aiohttp import hdrs, web
+
+from seenby.api import schemas
+from seenby.api.routes import JSON, Answer, Call, Routes
+from seenby.auth import ANYONE
+from seenby.errors import (
+    NotFound,
+    PositionLost,
+    SeenbyError,
+    TooLarge,
+    WrongMediaType,
+    WrongMethod,
+    http_status,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection
+
+    from seenby.auth import Authenticator, Caller
+    from seenby.metrics import Metrics
+
+    Endpoint = Callable[[Call], Awaitable[Answer]]
+    Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+KIB = 1024
+MARK_MAX = 64 * KIB
+BATCH_MAX = 1024 * KIB
+
+RETRY_AFTER = "1"
+"""Seconds after which a request that could not be served now is worth another try."""
+
+PREFLIGHT_HOLDS = "600"
+"""Seconds for which a browser may remember a preflight's answer."""
+
+log = structlog.get_logger()
+
+
+def make_app(
+    routes: Routes, authenticator: Authenticator, metrics: Metrics, origins: Collection[str]
+) -> web.Application:
+    """The application.
+
+    Args:
+        routes: the endpoints.
+        authenticator: tells who calls.
+        metrics: counts requests by route and status.
+        origins: of the web pages that may call.
+    """
+    app = web.Application(client_max_size=BATCH_MAX)
+    around = _Around(authenticator, metrics, origins)
+    methods: dict[str, dict[str, Handler]] = {
+        "/api/v1/messages/read": {
+            hdrs.METH_POST: around("mark", routes.mark, body_max=MARK_MAX),
+        },
+        "/api/v1/messages/read/batch": {
+            hdrs.METH_POST: around("mark_batch", routes.mark_batch, body_max=BATCH_MAX),
+        },
+        "/api/v1/messages/receipts": {hdrs.METH_GET: around("receipts", routes.receipts)},
+        "/api/v1/users/{user_id}/receipts": {hdrs.METH_GET: around("missed", routes.missed)},
+        "/api/v1/users/{user_id}/devices": {hdrs.METH_GET: around("devices", routes.devices)},
+        "/api/v1/users/{user_id}/devices/{device_id}": {
+            hdrs.METH_DELETE: around("sign_off", routes.sign_off),
+        },
+        "/api/v1/gateway": {hdrs.METH_GET: around("gateway", routes.gateway)},
+        "/health": {hdrs.METH_GET: around("health", routes.health, public=True)},
+        "/ready": {hdrs.METH_GET: around("ready", routes.ready, public=True)},
+        "/metrics": {hdrs.METH_GET: around("metrics", routes.metrics, public=True)},
+    }
+    for path, handlers in methods.items():
+        resource = app.router.add_resource(path)
+        for method, handler in handlers.items():
+            resource.add_route(method, handler)
+        resource.add_route(hdrs.METH_ANY, around.other_methods(tuple(handlers)))
+    app.router.add_route(hdrs.METH_ANY, "/{_:.*}", around("unknown", _unknown, public=True))
+    return app
+
+
+async def _unknown(call: Call) -> Answer:
+    raise NotFound(f"there is nothing at {call.request.path[:100]}")
+
+
+class _Around:
+    """What stands around each endpoint."""
+
+    def __init__(
+        self, authenticator: Authenticator, metrics: Metrics, origins: Collection[str]
+    ) -> None:
+        self._authenticator = authenticator
+        self._metrics = metrics
+        self._origins = frozenset(origins)
+
+    def __call__(
+        self, name: str, endpoint: Endpoint, *, body_max: int = 0, public: bool = False
+    ) -> Handler:
+        """A handler for aiohttp.
+
+        Args:
+            name: how metrics call it.
+            endpoint: answers, or raises a SeenbyError.
+            body_max: the longest body in bytes; 0: it takes none.
+            public: open to whoever has no token.
+        """
+
+        async def handle(request: web.Request) -> web.Response:
+            began = time.perf_counter()
+            try:
+                caller = ANYONE if public else await self._caller(request)
+                body = await _body(request, body_max) if body_max else b""
+                response = _response(await endpoint(Call(request, caller, body)))
+            except SeenbyError as error:
+                response = _refusal(error)
+            except Exception:
+                log.exception("request_failed", route=name)
+                response = _refusal(SeenbyError("something went wrong here; it was logged"))
+            self._add_cors(request, response)
+            self._metrics.request(name, response.status, time.perf_counter() - began)
+            return response
+
+        return handle
+
+    def other_methods(self, allowed: tuple[str, ...]) -> Handler:
+        """Answers a browser's preflight, and every method that an address does not have."""
+        names = ", ".join((*allowed, hdrs.METH_OPTIONS))
+
+        async def handle(request: web.Request) -> web.Response:
+            if request.method == hdrs.METH_OPTIONS:
+                response = web.Response(status=HTTPStatus.NO_CONTENT)
+            else:
+                response = _refusal(WrongMethod(f"this address takes {names} only"))
+            response.headers[hdrs.ALLOW] = names
+            self._add_cors(request, response)
+            if hdrs.ACCESS_CONTROL_ALLOW_ORIGIN in response.headers:
+                response.headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = ", ".join(allowed)
+                response.headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = (
+                    "Authorization, Content-Type, traceparent"
+                )
+                response.headers[hdrs.ACCESS_CONTROL_MAX_AGE] = PREFLIGHT_HOLDS
+            return response
+
+        return handle
+
+    async def _caller(self, request: web.Request) -> Caller:
+        scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+        bearer = token.strip() if scheme.lower() == "bearer" else None
+        return await self._authenticator.authenticate(bearer or None, time.time())
+
+    def _add_cors(self, request: web.Request, response: web.Response) -> None:
+        """Let a page of an allowed origin read the answer (Fetch standard, CORS protocol)."""
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is None:
+            return
+        response.headers[hdrs.VARY] = hdrs.ORIGIN
+        if origin in self._origins:
+            response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
+            response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = hdrs.RETRY_AFTER
+
+
+async def _body(request: web.Request, longest: int) -> bytes:
+    """The body, which must say that it is JSON: a page of a foreign origin cannot do that unasked.
+
+    Raises:
+        WrongMediaType: it says something else, or nothing.
+        TooLarge: it is over its limit.
+    """
+    if request.content_type != JSON:
+        raise WrongMediaType("the request must have the header Content-Type: application/json")
+    too_large = TooLarge(f"the body must have at most {longest // KIB} KiB")
+    if (request.content_length or 0) > longest:
+        raise too_large
+    try:
+        body = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise too_large from None
+    if len(body) > longest:
+        raise too_large
+    return body
+
+
+def _response(answer: Answer) -> web.Response:
+    headers = {hdrs.CONTENT_TYPE: answer.content_type, hdrs.SERVER: "seenby"}
+    if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers[hdrs.RETRY_AFTER] = RETRY_AFTER
+    return web.Response(body=answer.body, status=answer.status, headers=headers)
+
+
+def _refusal(error: SeenbyError) -> web.Response:
+    status = http_status(error)
+    headers = {hdrs.CONTENT_TYPE: JSON, hdrs.SERVER: "seenby"}
+    if error.retriable:
+        headers[hdrs.RETRY_AFTER] = RETRY_AFTER
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
+    more = {"epoch": error.epoch, "seq": error.seq} if isinstance(error, PositionLost) else None
+    return web.Response(body=schemas.failure(error, more), status=status, headers=headers)

@@ -1,0 +1,374 @@
+"""The ``seenby`` command: starts the parts, prepares database and topic, tries things out.
+
+A command prints its result on standard output, and everything else on standard error. It ends
+with 0, with 1 when something could not be done, and with 2 when it was asked or set up wrongly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+import uvloop
+
+from seenby import __version__, config, logs
+from seenby.errors import BadInput, ConfigError, SeenbyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from seenby.client import Client, Pushed
+    from seenby.client.stream import Notice
+    from seenby.node import Role, Running
+    from seenby.settings import Settings
+
+FAILED = 1
+MISUSED = 2
+
+app = typer.Typer(
+    name="seenby",
+    help="Read receipts: who read which message, recorded once, pushed to every device of the "
+    "sender. Settings are environment variables: see `seenby settings`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+topic_app = typer.Typer(help="The Kafka topics.", no_args_is_help=True)
+epoch_app = typer.Typer(help="The epoch in which seqs count.", no_args_is_help=True)
+app.add_typer(topic_app, name="topic")
+app.add_typer(epoch_app, name="epoch")
+
+UserId = Annotated[str, typer.Argument(help="The user's id.", metavar="USER")]
+TokenOption = Annotated[
+    str,
+    typer.Option(
+        "--token", help="The token to show, or @FILE with it. Needed where authentication is on."
+    ),
+]
+ApiOption = Annotated[str, typer.Option("--api", help="The API's address.", show_default=False)]
+
+
+def main() -> None:
+    """Run the command line; what goes wrong is said in a sentence, without a traceback."""
+    try:
+        app()
+    except SeenbyError as error:
+        for line in str(error).splitlines():
+            print(f"seenby: {line}", file=sys.stderr)
+        sys.exit(MISUSED if isinstance(error, BadInput | ConfigError) else FAILED)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Options before any command."""
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+# The parts
+
+
+@app.command()
+def serve() -> None:
+    """Start API and gateway in one process.
+
+    With no setting at all: an SQLite file in the current folder, and no Kafka. The database is
+    brought up to date first. Ends in order on SIGTERM and Ctrl-C.
+    """
+    _run("serve")
+
+
+@app.command()
+def api() -> None:
+    """Start an API: takes marks over HTTP, records and publishes them.
+
+    As many as wanted may run on one database. It must be up to date: see `seenby migrate`.
+    """
+    _run("api")
+
+
+@app.command()
+def gateway() -> None:
+    """Start a gateway: pushes receipts over WebSocket to the devices of their senders.
+
+    As many as wanted may run on one database and topic, without knowing of each other.
+    """
+    _run("gateway")
+
+
+def _run(role: Role) -> None:
+    from seenby import node  # noqa: PLC0415 -- the other commands need none of it
+
+    settings = config.load()
+    logs.set_up(settings)
+
+    def tell(running: Running) -> None:
+        if settings.log_format != "json":
+            print(_what_runs(role, settings, running), flush=True)
+
+    uvloop.run(node.run(settings, role, on_ready=tell))
+
+
+def _what_runs(role: Role, settings: Settings, running: Running) -> str:
+    """What runs where, and what to try next."""
+    lines = ["", f"seenby {__version__} {role} is ready"]
+    lines += [f"  API       {running.api_url}"] if running.api_url else []
+    lines += [f"  gateway   {running.gateway_url}"] if running.gateway_url else []
+    lines += [f"  database  {running.database}", f"  bus       {running.bus}"]
+    lines += ["  callers   " + ("anyone" if settings.auth == "off" else "who has a token (JWT)")]
+    command = "seenby" if shutil.which("seenby") else sys.argv[0]
+    if role == "serve" and settings.auth == "off":
+        lines += [
+            "",
+            "Try it: watch as the sender in a second terminal,",
+            f"  {command} watch user123",
+            "and mark a message as read in a third:",
+            f"  {command} mark test-msg-123 --reader user456 --sender user123"
+            " --conversation conv789",
+        ]
+    else:
+        names = ("watch", "mark", "token")
+        lines += ["", "Try it: " + ", ".join(f"{command} {name} --help" for name in names)]
+    return "\n".join([*lines, "Ctrl-C ends it.", ""])
+
+
+# Database and topics
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's tables up to this version of seenby.
+
+    Safe to repeat, and safe when several do it at once.
+    """
+    from seenby.store.schema import migrate as bring_up_to_date  # noqa: PLC0415 -- slow to import
+
+    applied = bring_up_to_date(config.load().database_url)
+    for line in applied:
+        print(f"applied {line}")
+    if not applied:
+        print("the database is up to date")
+
+
+@topic_app.command("create")
+def topic_create() -> None:
+    """Create the topics that seenby publishes to, where they do not exist.
+
+    How many partitions and replicas: SEENBY_TOPIC_PARTITIONS, SEENBY_TOPIC_REPLICATION.
+    """
+    from seenby.bus import kafka_topics as topics  # noqa: PLC0415 -- slow to import
+    from seenby.bus.dead_letters import SUFFIX  # noqa: PLC0415
+
+    settings = config.load()
+    if not settings.kafka_brokers:
+        raise ConfigError("KAFKA_BROKERS must be set to create topics: a list of host:port")
+    for name, partitions, retention_ms in (
+        (settings.topic, settings.topic_partitions, topics.RETENTION_MS),
+        (settings.updates_topic, settings.topic_partitions, topics.RETENTION_MS),
+        (settings.topic + SUFFIX, 1, topics.DEAD_LETTER_RETENTION_MS),
+    ):
+        print(
+            topics.create_topic(
+                settings.kafka_brokers,
+                name,
+                partitions=partitions,
+                replication=settings.topic_replication,
+                retention_ms=retention_ms,
+            )
+        )
+
+
+@epoch_app.command("new")
+def epoch_new() -> None:
+    """Begin a new epoch: after a restore from a backup, or a failover that may have lost commits.
+
+    Every client is then told to load anew instead of trusting positions that count no longer.
+    """
+    from seenby.store.schema import require_current  # noqa: PLC0415 -- slow to import
+    from seenby.store.sql import open_store  # noqa: PLC0415
+
+    url = config.load().database_url
+    require_current(url)
+    with contextlib.closing(open_store(url)) as store:
+        print(store.new_epoch())
+
+
+@app.command("settings")
+def show_settings() -> None:
+    """List every setting: name, default, accepted form, and what it is for."""
+    from seenby.settings import variables  # noqa: PLC0415
+
+    for variable in variables():
+        default = "" if variable.default in (None, "", ()) else f"  (default: {variable.default})"
+        print(f"{variable.name}{default}\n    {variable.description}\n    {variable.accepted}\n")
+
+
+# Trying out
+
+
+@app.command()
+def token(
+    user: Annotated[str, typer.Argument(help="The user it is for.", metavar="USER")] = "",
+    service: Annotated[
+        bool, typer.Option("--service", help="May act for anyone (scope `service`).")
+    ] = False,
+    hours: Annotated[float, typer.Option(min=0.001, help="For how long it holds.")] = 1.0,
+) -> None:
+    """Make a token (JWT) for trying out, signed with SEENBY_JWT_SECRET.
+
+    Real tokens come from whoever signs your users in.
+    """
+    from seenby.auth import SERVICE, make_token  # noqa: PLC0415
+
+    if not user and not service:
+        raise BadInput("USER", "given, or --service")
+    print(
+        make_token(
+            config.load(),
+            user_id=user,
+            scope=SERVICE if service else "",
+            ttl=hours * 3600,
+            now=time.time(),
+        )
+    )
+
+
+@app.command()
+def mark(
+    msg_id: Annotated[str, typer.Argument(help="The message that was read.", metavar="MESSAGE")],
+    reader: Annotated[str, typer.Option(help="Who has read it.")],
+    sender: Annotated[str, typer.Option(help="Who had sent it.")],
+    conversation: Annotated[str, typer.Option(help="Where; for a group, the group's id.")],
+    group: Annotated[bool, typer.Option("--group", help="The conversation is a group.")] = False,
+    device: Annotated[str, typer.Option(help="The reader's device.")] = "",
+    token: TokenOption = "",
+    api: ApiOption = "",
+) -> None:
+    """Mark a message as read, and print the receipt."""
+
+    async def record(client: Client) -> None:
+        receipt = await client.mark(
+            msg_id=msg_id,
+            sender_id=sender,
+            conversation_id=conversation,
+            conversation_type="group" if group else "private",
+        )
+        print(msgspec.json.encode(receipt).decode())
+
+    _with_client(record, user=reader, device=device, token=token, api=api)
+
+
+@app.command()
+def watch(
+    user: UserId,
+    device: Annotated[
+        str, typer.Option(help="A device whose position seenby keeps, so that nothing is missed.")
+    ] = "",
+    token: TokenOption = "",
+    gateway: Annotated[
+        str, typer.Option("--gateway", help="The gateway's address.", show_default=False)
+    ] = "",
+    count: Annotated[int, typer.Option(min=0, help="End after so many receipts; 0: never.")] = 0,
+) -> None:
+    """Show receipts of a user's messages as they come, one JSON line each.
+
+    Connects again by itself and goes on where it was.
+    """
+
+    def tell(notice: Notice) -> None:
+        print(_in_words(notice), file=sys.stderr, flush=True)
+
+    async def follow(client: Client) -> None:
+        from seenby.client import Pushed  # noqa: PLC0415
+
+        left = count
+        async for item in client.receipts(notice=tell):
+            if not isinstance(item, Pushed):
+                print("some receipts are no longer kept: load anew", file=sys.stderr, flush=True)
+                continue
+            print(_line(item), flush=True)
+            left -= 1
+            if left == 0:
+                client.ack(item)
+                return
+
+    _with_client(follow, user=user, device=device, token=token, gateway=gateway)
+
+
+def _with_client(
+    work: Callable[[Client], Coroutine[Any, Any, None]],
+    *,
+    user: str,
+    device: str,
+    token: str,
+    api: str = "",
+    gateway: str = "",
+) -> None:
+    """Do *work* with a client; addresses come from the settings unless they are given."""
+    from seenby.client import Client  # noqa: PLC0415 -- slow to import
+
+    settings = config.load()
+
+    async def run() -> None:
+        async with Client(
+            user_id=user,
+            device_id=device,
+            token=_token(token),
+            api=api or _url("http", settings.api_host, settings.api_port),
+            gateway=gateway or settings.gateway_url,
+        ) as client:
+            await work(client)
+
+    asyncio.run(run())
+
+
+def _url(scheme: str, host: str, port: int) -> str:
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def _token(text: str) -> str | None:
+    if not text.startswith("@"):
+        return text or None
+    try:
+        return Path(text[1:]).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            "--token", f"a token, or @FILE with a file that can be read ({error})"
+        ) from None
+
+
+def _line(item: Pushed) -> str:
+    """A receipt as the gateway's frame has it."""
+    return msgspec.json.encode(
+        {
+            "type": "read_receipt",
+            "msg_id": item.msg_id,
+            "reader_id": item.reader_id,
+            "read_at": int(item.read_at.timestamp()),
+            "conversation_id": item.conversation_id,
+            "timestamp": int(item.pushed_at.timestamp()),
+            "seq": item.seq,
+        }
+    ).decode()
+
+
+def _in_words(notice: Notice) -> str:
+    from seenby.client import Connected  # noqa: PLC0415
+
+    if isinstance(notice, Connected):
+        return "connected" + (", and gone on where it was" if notice.resumed else "")
+    again = f"trying again in {notice.retry_in:.1f} s" if notice.retry_in else "trying again now"
+    return f"disconnected ({notice.code}): {notice.reason}; {again}"
