@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import urllib.request
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -114,6 +115,9 @@ def _algorithm_for(key: object) -> str:
 class FetchedKeys:
     """A JWK set (RFC 7517) that is fetched when needed, in a thread, and kept.
 
+    There is one fetch at a time, whoever asks. A set that has grown old goes on serving while it
+    is fetched again, and for as long as that fails: nobody waits for a key that is known.
+
     Args:
         url: where the set is; checked by the settings.
         algorithms: those that may be used.
@@ -127,17 +131,17 @@ class FetchedKeys:
         self._url = url
         self._algorithms = algorithms
         self._fetch = fetch or fetched
-        self._keys: list[tuple[str | None, Key]] | None = None
+        self._keys: list[tuple[str | None, Key]] = []
         self._fetched_at = self._tried_at = float("-inf")
-        self._lock = asyncio.Lock()
+        self._fetching: asyncio.Task[None] | None = None
 
     async def find(self, kid: str | None, now: float) -> Key:
         """See Keys. Without an id the key is found if the set holds no other."""
-        if self._keys is None or (now - self._fetched_at > MAX_AGE and not self._lock.locked()):
-            await self._refresh(now, every=RETRY_AFTER)
         key = self._known(kid)
-        if key is None:
-            await self._refresh(now, every=REFETCH_AFTER)
+        if key is None or now - self._fetched_at > MAX_AGE:
+            self._refresh(now)
+        if key is None and self._fetching is not None:
+            await asyncio.wait([self._fetching], timeout=FETCH_TIMEOUT)
             key = self._known(kid)
         if key is not None:
             return key
@@ -146,27 +150,30 @@ class FetchedKeys:
         raise Unauthenticated("the token is signed with a key that is not known here")
 
     def _known(self, kid: str | None) -> Key | None:
-        keys = self._keys or []
         if kid is None:
-            return keys[0][1] if len(keys) == 1 else None
-        return next((key for known, key in keys if known == kid), None)
+            return self._keys[0][1] if len(self._keys) == 1 else None
+        return next((key for known, key in self._keys if known == kid), None)
 
-    async def _refresh(self, now: float, *, every: float) -> None:
-        """Fetch the set again, unless that was done, or tried, a short while ago."""
-        async with self._lock:
-            if now - self._fetched_at < every or now - self._tried_at < RETRY_AFTER:
-                return
+    def _refresh(self, now: float) -> None:
+        """Begin to fetch the set, unless that was done, or tried, a short while ago."""
+        lately = now - self._fetched_at < REFETCH_AFTER or now - self._tried_at < RETRY_AFTER
+        if self._fetching is None and not lately:
             self._tried_at = now
-            try:
-                body = await asyncio.to_thread(self._fetch, self._url)
-                keys = _read(body, self._algorithms)
-            except (OSError, HTTPException, ValueError) as error:
-                log.warning("keys_not_fetched", url=self._url, why=str(error))
-                return
+            self._fetching = asyncio.create_task(self._fetch_set(now), name="keys")
+
+    async def _fetch_set(self, now: float) -> None:
+        try:
+            body = await asyncio.to_thread(self._fetch, self._url)
+            keys = _read(body, self._algorithms)
+        except (OSError, HTTPException, ValueError) as error:
+            log.warning("keys_not_fetched", url=self._url, why=str(error))
+        else:
             if not keys:
                 log.warning("keys_not_usable", url=self._url, algorithms=list(self._algorithms))
             self._keys = keys
             self._fetched_at = now
+        finally:
+            self._fetching = None
 
 
 def _read(body: bytes, algorithms: Collection[str]) -> list[tuple[str | None, Key]]:
@@ -208,15 +215,20 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def fetched(url: str) -> bytes:
-    """The bytes at *url*; blocks for at most FETCH_TIMEOUT per read.
+    """The bytes at *url*; blocks for FETCH_TIMEOUT at each step, and in all for little more.
 
     Raises:
-        OSError: unreachable, refused, or too long.
+        OSError: unreachable, refused, too slow, or too long.
     """
+    end = time.monotonic() + FETCH_TIMEOUT
     opener = urllib.request.build_opener(_NoRedirect)
+    body = bytearray()
     response: HTTPResponse
     with opener.open(url, timeout=FETCH_TIMEOUT) as response:
-        body = response.read(FETCH_BYTES_MAX + 1)
-    if len(body) > FETCH_BYTES_MAX:
-        raise OSError(f"the set of keys is over {FETCH_BYTES_MAX} bytes")
-    return body
+        while piece := response.read1(FETCH_BYTES_MAX):
+            body += piece
+            if len(body) > FETCH_BYTES_MAX:
+                raise OSError(f"the set of keys is over {FETCH_BYTES_MAX} bytes")
+            if time.monotonic() > end:
+                raise TimeoutError(f"the set of keys takes over {FETCH_TIMEOUT:g} seconds")
+    return bytes(body)
