@@ -136,8 +136,7 @@ def _what_runs(role: Role, settings: Settings, running: Running) -> str:
             "Try it: watch as the sender in a second terminal,",
             f"  {command} watch user123",
             "and mark a message as read in a third:",
-            f"  {command} mark test-msg-123 --reader user456 --sender user123"
-            " --conversation conv789",
+            f"  {command} mark msg-123 --reader user456 --sender user123 --conversation conv789",
         ]
     else:
         names = ("watch", "mark", "token")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import threading
@@ -42,14 +43,17 @@ class Device:
         self.frames: list[dict[str, Any]] = []
         self.closed: tuple[int, str] | None = None
         self._silent = hello is None
-        self._socket = connect(
-            f"{gateway}?{query}" if query else gateway,
-            subprotocols=None if hello is None else [Subprotocol("seenby.v1")],
-            additional_headers={"Authorization": f"Bearer {token}"} if token else None,
-            open_timeout=10,
-            close_timeout=5,
-            compression=None,
-            ping_interval=None,
+        self._open = contextlib.ExitStack()
+        self._socket = self._open.enter_context(
+            connect(
+                f"{gateway}?{query}" if query else gateway,
+                subprotocols=None if hello is None else [Subprotocol("seenby.v1")],
+                additional_headers={"Authorization": f"Bearer {token}"} if token else None,
+                open_timeout=10,
+                close_timeout=5,
+                compression=None,
+                ping_interval=None,
+            )
         )
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
@@ -107,7 +111,7 @@ class Device:
 
     def close(self) -> None:
         """Close with a close handshake."""
-        self._socket.close()
+        self._open.close()
         self._thread.join(10)
 
     def cut(self) -> None:
