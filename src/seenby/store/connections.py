@@ -253,7 +253,7 @@ def keep_trying(
         try:
             return attempt()
         except (OverflowError, UnicodeError) as error:
-            # A number over 64 bits, half a surrogate pair: no driver can pass these on.
+            # A number over 64 bits, an id that is not ASCII.
             message = f"the database cannot hold a value: {error}"
             raise StoreRefused(message) from error
         except dialect.errors as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -231,33 +232,43 @@ class SqlStore:
 
     def trim(self, *, before: int, limit: int) -> int:
         """Delete at most *limit* events committed before *before* (ms); how many were."""
+        window = limit
+        while True:
+            found, gone = self.connections.run(
+                partial(self._trim, before=before, window=window, limit=limit)
+            )
+            if gone or found < window or not found:
+                return gone
+            # All of these stand behind an event from a clock that ran ahead.
+            window *= 10
 
-        # A stream is trimmed up to its first event that is not old, whatever clock gave the time
-        # of those behind it: what is deleted is always a prefix.
-        def work(connection: Connection) -> int:
-            statements = self._statements
-            old = connection.rows(statements.find_old, before=before, most=limit)
-            if not old:
-                return 0
-            left = limit
-            floors: list[tuple[str, int]] = []
-            gone: list[tuple[str, int]] = []
-            with connection.transaction():
-                users = singles(sorted({user_id for (user_id,) in old}))
-                for user_id, head, floor, stays in connection.rows(
-                    statements.lock_streams, users=users, before=before, most=limit
-                ):
-                    end = min(head if stays is None else stays - 1, floor + left)
-                    if end > floor:
-                        floors.append((user_id, end))
-                        gone.extend((user_id, seq) for seq in range(floor + 1, end + 1))
-                        left -= end - floor
-                if floors:
-                    connection.change(statements.raise_floors, floors=document(floors))
-                    connection.change(statements.delete_events, events=document(gone))
-            return len(gone)
+    def _trim(
+        self, connection: Connection, *, before: int, window: int, limit: int
+    ) -> tuple[int, int]:
+        """Of the *window* oldest events: how many are old, and how many were deleted.
 
-        return self.connections.run(work)
+        A stream is trimmed up to its first event that is not old, whatever clock gave the time
+        of those behind it: what is deleted is always a prefix.
+        """
+        statements = self._statements
+        old: dict[str, int] = dict(connection.rows(statements.find_old, before=before, most=window))
+        if not old:
+            return 0, 0
+        floors: list[tuple[str, int]] = []
+        gone: list[tuple[str, int]] = []
+        with connection.transaction():
+            connection.rows(statements.lock_streams, users=singles(sorted(old)))
+            for user_id, head, floor, stays in connection.rows(
+                statements.find_staying, streams=document(list(old.items())), before=before
+            ):
+                end = min(head if stays is None else stays - 1, floor + limit - len(gone))
+                if end > floor:
+                    floors.append((user_id, end))
+                    gone.extend((user_id, seq) for seq in range(floor + 1, end + 1))
+            if floors:
+                connection.change(statements.raise_floors, floors=document(floors))
+                connection.change(statements.delete_events, events=document(gone))
+        return sum(old.values()), len(gone)
 
     # Devices
 
@@ -333,17 +344,13 @@ class SqlStore:
         pages = {msg_id: ReceiptPage(msg_id, 0, []) for msg_id in msg_ids}
         if not pages:
             return []
-        values: dict[str, object] = {
-            "messages": singles(list(pages)),
-            "after": after_id,
-            "most": limit,
-        }
+        values: dict[str, object] = {"after": after_id, "most": limit}
         statement = self._statements.receipts
         if sender_id is not None:
             statement = self._statements.receipts_of_sender
             values["sender_id"] = sender_id
         for msg_id, total, *columns in self.connections.run(
-            lambda connection: connection.rows(statement, **values)
+            lambda connection: connection.rows(statement, messages=singles(list(pages)), **values)
         ):
             if pages[msg_id].count == 0:
                 pages[msg_id] = ReceiptPage(msg_id, total, [])
@@ -417,8 +424,12 @@ class SqlStore:
 
 
 def document(rows: Sequence[object]) -> str:
-    """Rows as one JSON document."""
-    return msgspec.json.encode(rows).decode()
+    """Rows as one JSON document.
+
+    Raises:
+        UnicodeError: an id is not ASCII; MariaDB would make question marks of it, without a word.
+    """
+    return msgspec.json.encode(rows).decode("ascii")
 
 
 def singles(values: Sequence[object]) -> str:

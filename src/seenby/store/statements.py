@@ -230,17 +230,23 @@ class Statements:
         self.receipts = text(_receipts(words, ""))
         self.receipts_of_sender = text(_receipts(words, " AND r.sender_id = :sender_id"))
 
-        # Trimming: streams whose first event is old; what of them must stay; what goes.
+        # Trimming: whose the oldest events are; what of those streams must stay; what goes. What
+        # must stay is read when the locks are held: a statement that waits for them may not see
+        # what was committed meanwhile.
         self.find_old = text(
-            f"SELECT e.user_id FROM events AS e {join} streams AS s"
-            " ON s.user_id = e.user_id AND e.seq = s.floor + 1"
-            " WHERE e.at < :before ORDER BY e.at LIMIT :most"
+            "SELECT o.user_id, COUNT(*) FROM (SELECT user_id FROM events WHERE at < :before"
+            " ORDER BY at LIMIT :most) AS o GROUP BY o.user_id"
         )
         self.lock_streams = text(
+            f"SELECT s.user_id FROM {users} {join} streams AS s ON s.user_id = j.user_id"
+            f"{words.for_update}"
+        )
+        old = words.rows("streams", {"user_id": ID, "old": NUMBER})
+        self.find_staying = text(
             "SELECT s.user_id, s.head, s.floor, (SELECT e.seq FROM events AS e"
-            " WHERE e.user_id = s.user_id AND (e.at >= :before OR e.seq > s.floor + :most)"
-            f" ORDER BY e.seq LIMIT 1) FROM {users} {join} streams AS s"
-            f" ON s.user_id = j.user_id{words.for_update}"
+            " WHERE e.user_id = s.user_id AND e.seq > s.floor"
+            " AND (e.at >= :before OR e.seq > s.floor + j.old) ORDER BY e.seq LIMIT 1)"
+            f" FROM {old} {join} streams AS s ON s.user_id = j.user_id"
         )
         floors = words.rows("floors", {"user_id": ID, "floor": NUMBER})
         self.raise_floors = text(

@@ -1,0 +1,106 @@
+"""The stores under test: every adapter, and the few words the suites share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from seenby.model import Mark
+from seenby.store.mysql import Mysql
+from seenby.store.sql import SqlStore
+from seenby.store.url import database_at
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine.interfaces import DBAPICursor
+
+    from seenby.model import ConversationType
+    from seenby.store.url import Database
+
+ADAPTERS = ("sqlite", "mysqlclient", "pymysql", "without_returning")
+"""The last is MariaDB treated as MySQL 8, which has no INSERT ... RETURNING."""
+
+DRIVERS = {
+    "mysqlclient": "mysql+mysqldb://",
+    "pymysql": "mysql+pymysql://",
+    "without_returning": "mysql+pymysql://",
+}
+
+TABLES = ("receipts", "streams", "events", "outbox", "devices")
+
+NOW = 1_704_067_200_000
+"""A time for marks: the beginning of 2024, in ms."""
+
+
+class WithoutReturning(Mysql):
+    """MariaDB, spoken to as MySQL 8 must be."""
+
+    def prepare(self, cursor: DBAPICursor) -> None:
+        """Set up a new connection, and forget what it can."""
+        super().prepare(cursor)
+        self.returning = False
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One way to a migrated database.
+
+    Attributes:
+        name: one of ADAPTERS.
+        url: the database, its driver named.
+    """
+
+    name: str
+    url: str
+
+    def open(self, *, retry_seconds: float = 5.0) -> SqlStore:
+        """One more store on the same database, as another process would have it."""
+        database: Database = database_at(self.url)
+        if self.name == "without_returning":
+            database = WithoutReturning(database.url, "pymysql")
+        return SqlStore(database, retry_seconds=retry_seconds)
+
+
+def url_for(name: str, mariadb: str) -> str:
+    """The URL of a database on MariaDB with the driver that the adapter is named after."""
+    return mariadb.replace("mysql://", DRIVERS[name], 1)
+
+
+def rows(store: SqlStore, statement: str, **values: object) -> list[tuple[Any, ...]]:
+    """Ask the database itself, over the calling thread's connection."""
+    return store.connections.run(lambda connection: connection.rows(statement, **values))
+
+
+def change(store: SqlStore, statement: str, **values: object) -> int:
+    """Tell the database itself, over the calling thread's connection."""
+    return store.connections.run(lambda connection: connection.change(statement, **values))
+
+
+def empty(store: SqlStore) -> None:
+    """Take every row away; the epoch stays."""
+    for table in TABLES:
+        change(store, f"DELETE FROM {table}")
+
+
+def counts(store: SqlStore) -> dict[str, int]:
+    """How many rows each table has."""
+    return {table: rows(store, f"SELECT COUNT(*) FROM {table}")[0][0] for table in TABLES}
+
+
+def mark(
+    msg_id: str = "m1",
+    reader_id: str = "bob",
+    sender_id: str = "ann",
+    conversation_id: str = "c1",
+    conversation_type: ConversationType = "private",
+    device_id: str = "phone",
+    trace: str = "",
+) -> Mark:
+    """A mark; what a test does not care about is filled in."""
+    return Mark(msg_id, reader_id, sender_id, conversation_id, conversation_type, device_id, trace)
+
+
+def numbered(count: int, sender_id: str = "ann", *, start: int = 1) -> list[Mark]:
+    """Marks of *count* different messages of one sender."""
+    return [
+        mark(f"{sender_id}-{number}", sender_id=sender_id) for number in range(start, start + count)
+    ]
