@@ -2,7 +2,8 @@
 
 One class, one loop, no timer: an idle system records a single mark at once, a busy one fills
 its batches by itself. Whoever waits is answered after the commit, never before. A batch that the
-database refuses for its content is halved until the bad mark stands alone.
+database refuses for its content is halved until the bad mark stands alone. When the database is
+away, all who wait are told so, and not one batch after the other.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from seenby.errors import Overloaded, SeenbyError, StoreRefused
+from seenby.errors import Overloaded, SeenbyError, StoreRefused, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from seenby.store.base import Recorded
     from seenby.store.threads import StoreThreads
 
-    Outcome = Receipt | Conflict | OwnMessage | StoreRefused
+    Outcome = Receipt | Conflict | OwnMessage | StoreRefused | StoreUnavailable
+    """The last one only for a part of a batch that was refused as a whole."""
+
     Futures = list[tuple[int, asyncio.Future[list[Outcome]]]]
     """How many marks each request brought, and where its outcomes go."""
 
@@ -89,10 +92,14 @@ class Recorder:
     async def record(self, marks: Sequence[Mark]) -> list[Outcome]:
         """Record *marks* in one transaction with whatever else waits; one outcome per mark.
 
+        A caller that is cancelled stops waiting; its marks may be recorded all the same.
+
         Raises:
             Overloaded: too many marks wait already.
             StoreUnavailable: the database is away. Nothing was recorded.
         """
+        if not marks:
+            return []
         if self._closing or self._waiting_marks + len(marks) > MAX_WAITING:
             message = "the service is at its limit; nothing was recorded"
             raise Overloaded(message)
@@ -112,7 +119,7 @@ class Recorder:
     async def _run(self) -> None:
         while True:
             await self._arrived.wait()
-            batch, futures = self._take()
+            batch, futures = self._take(MAX_BATCH)
             if not futures:
                 if self._closing:
                     return
@@ -120,6 +127,10 @@ class Recorder:
                 continue
             try:
                 outcomes = await self._commit(batch)
+            except StoreUnavailable as error:
+                # Those behind have waited nearly as long, and would wait as long again.
+                _, others = self._take(MAX_WAITING)
+                self._fail([*futures, *others], error)
             except SeenbyError as error:
                 self._fail(futures, error)
             except Exception:
@@ -142,13 +153,13 @@ class Recorder:
             if not future.done():
                 future.set_exception(error)
 
-    def _take(self) -> tuple[list[Mark], Futures]:
-        """Whole requests, up to MAX_BATCH marks, or one larger request alone."""
+    def _take(self, most: int) -> tuple[list[Mark], Futures]:
+        """Whole requests, up to *most* marks, or one larger request alone."""
         batch: list[Mark] = []
         futures: Futures = []
         taken = 0
         for marks, future in self._waiting:
-            if batch and len(batch) + len(marks) > MAX_BATCH:
+            if batch and len(batch) + len(marks) > most:
                 break
             batch.extend(marks)
             futures.append((len(marks), future))
@@ -171,7 +182,14 @@ class Recorder:
             if len(marks) == 1:
                 return [error]
             middle = len(marks) // 2
-            return await self._commit(marks[:middle]) + await self._commit(marks[middle:])
+            return await self._part(marks[:middle]) + await self._part(marks[middle:])
         self._metrics.committed(marks=len(marks), new=len(recorded.events))
         self._outlet.committed(recorded, discarded=published)
         return list(recorded.outcomes)
+
+    async def _part(self, marks: list[Mark]) -> list[Outcome]:
+        """Commit a part of a batch; the other part's marks keep their own outcomes."""
+        try:
+            return await self._commit(marks)
+        except StoreUnavailable as error:
+            return [error] * len(marks)

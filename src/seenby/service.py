@@ -57,7 +57,7 @@ class Service:
         """
         outcomes: list[Outcome | Forbidden | None] = [refusal(caller, mark) for mark in marks]
         allowed = [mark for mark, no in zip(marks, outcomes, strict=True) if no is None]
-        recorded = iter(await self._recorder.record(allowed) if allowed else ())
+        recorded = iter(await self._recorder.record(allowed))
         return [next(recorded) if outcome is None else outcome for outcome in outcomes]
 
     # Reading back
