@@ -1,0 +1,1 @@
+"""Tests of the API without a database or a port of its own."""
