@@ -40,7 +40,6 @@ NOT_UTF8 = Disconnect(4400, "the text is not UTF-8")
 RESERVED_BITS = Disconnect(4400, "reserved bits are set and no extension was agreed on")
 NO_TOKEN = Disconnect(4401, "a token is needed: in the Authorization header or in hello")
 NO_HELLO = Disconnect(4401, "no hello with a token within 10 seconds")
-NO_USER = Disconnect(4401, "user_id is needed in the query")
 TOO_MANY = Disconnect(4429, "this user has too many connections to this gateway")
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import structlog
@@ -18,23 +19,27 @@ import structlog
 from seenby.errors import SeenbyError
 from seenby.gateway import disconnect
 from seenby.gateway.partitions import Partitions
+from seenby.gateway.positions import Positions
 from seenby.gateway.repair import PAGE, PAGES_PER_QUERY, USERS_PER_QUERY, Repair
-from seenby.gateway.session import Begin, Session, State
+from seenby.gateway.session import NOWHERE, Begin, Session, State
 from seenby.model import Position
 from seenby.store.base import Ack, Head, Want
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from seenby.bus.base import Feed
     from seenby.gateway.hub import Hub
+    from seenby.gateway.source import Source
     from seenby.metrics import Metrics
     from seenby.model import Event
-    from seenby.service import Service
 
 ACK_EVERY = 1.0
 RETRY_AFTER = 0.5
 """Seconds between tries while the store is away."""
+
+ANSWERED_WITHIN = 3.0
+"""Seconds since the store last answered, asked once a second, after which it is taken for gone."""
 
 RECENT = 50
 """Events looked at to find where a session without a position begins."""
@@ -46,7 +51,7 @@ class Dispatcher:
     """Keeps every session of the hub supplied.
 
     Args:
-        service: reads the store.
+        source: reads the store.
         hub: the sessions and streams here.
         feed: the bus.
         metrics: counts deliveries, holes and rescues.
@@ -58,7 +63,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        service: Service,
+        source: Source,
         hub: Hub,
         feed: Feed,
         metrics: Metrics,
@@ -68,7 +73,7 @@ class Dispatcher:
         pushes: bool = True,
         traces: bool = False,
     ) -> None:
-        self._service = service
+        self._source = source
         self._hub = hub
         self._feed = feed
         self._metrics = metrics
@@ -79,7 +84,7 @@ class Dispatcher:
             hub.traces = []
         self._partitions = Partitions(feed)
         self._repair = Repair(
-            service,
+            source,
             hub,
             feed,
             self._partitions,
@@ -91,15 +96,16 @@ class Dispatcher:
         self._arrived = asyncio.Event()
         self._behind: dict[Session, None] = {}
         self._wanted = asyncio.Event()
-        self._acks: dict[tuple[str, str], Ack] = {}
-        self._store_answers = False
+        self._positions = Positions()
+        self._answered_at = -ANSWERED_WITHIN
         self._tasks: list[asyncio.Task[None]] = []
 
     # Life
 
     async def start(self) -> None:
         """Learn the epoch and begin; raises StoreUnavailable."""
-        self._hub.epoch, _ = await self._service.heads([])
+        self._hub.epoch, _ = await self._source.heads([])
+        self._answered_at = _now()
         self._feed.start(
             epoch=self._hub.epoch,
             wanted=self._hub.streams,
@@ -117,23 +123,26 @@ class Dispatcher:
             self._tasks.append(asyncio.create_task(self._forever(turn), name=turn.__name__))
 
     async def close(self) -> None:
-        """Stop, and store what was acknowledged."""
+        """Stop, and store what was acknowledged, if the store answers."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._partitions.close()
         await self._feed.close()
-        await self._store_acks()
+        try:
+            await self._store_positions()
+        except SeenbyError as error:
+            log.warning("positions_not_stored", devices=len(self._positions), why=str(error))
 
     @property
     def store_answers(self) -> bool:
-        """Whether the store answered within the last second or two."""
-        return self._store_answers
+        """Whether the store has answered lately."""
+        return _now() - self._answered_at < ANSWERED_WITHIN
 
     @property
-    def healthy(self) -> bool:
-        """Whether the bus can be trusted to bring what is published."""
-        return self._repair.healthy
+    def bus_answers(self) -> bool:
+        """Whether the bus answers; without it receipts come from the store, a second late."""
+        return self._feed.healthy
 
     async def _forever(self, turn: Callable[[], Awaitable[None]]) -> None:
         """Run one turn after the other; a store that is away only delays them."""
@@ -163,7 +172,7 @@ class Dispatcher:
         self._arrived.set()
 
     def gone(self, session: Session, *, clean: bool) -> None:
-        """A session's socket is closed; *clean*: by a close handshake."""
+        """A session's socket is closed; *clean*: its client has read all that was written."""
         self._behind.pop(session, None)
         if self._hub.leave(session):
             self._partitions.leave(session.user_id, _now())
@@ -177,12 +186,11 @@ class Dispatcher:
 
     def acknowledged(self, session: Session, seq: int) -> None:
         """A session's device has everything up to *seq*."""
-        if not session.device_id:
+        # A session of the epoch before counts otherwise: what it says is of no use any more.
+        if not session.device_id or session.epoch != self._hub.epoch:
             return
-        key = (session.user_id, session.device_id)
-        known = self._acks.get(key)
-        if known is None or known.position.seq < seq or known.position.epoch != self._hub.epoch:
-            self._acks[key] = Ack(*key, Position(self._hub.epoch, seq))
+        position = Position(session.epoch, seq)
+        self._positions.add(Ack(session.user_id, session.device_id, position))
         if seq == session.position and session.last_push_at_ms:
             self._metrics.acked([time.time() - session.last_push_at_ms / 1000])
             session.last_push_at_ms = 0
@@ -210,7 +218,14 @@ class Dispatcher:
         hub = self._hub
         for session in hub.take_dirty():
             session.queued = False
-            self._write(session)
+            try:
+                self._write(session)
+            except Exception:
+                # One broken socket must not keep the others from what waits for them.
+                log.exception("write_failed", user=session.user_id)
+        if hub.lost:
+            self._metrics.lost(hub.lost)
+            hub.lost = 0
         if hub.latencies:
             wall = time.time()
             self._metrics.pushed([wall - at / 1000 for at in hub.latencies])
@@ -232,35 +247,50 @@ class Dispatcher:
         await self._arrived.wait()
         self._arrived.clear()
         arrivals, self._arrivals = self._arrivals, []
-        for start in range(0, len(arrivals), USERS_PER_QUERY):
-            batch = arrivals[start : start + USERS_PER_QUERY]
+        while arrivals:
+            batch = arrivals[:USERS_PER_QUERY]
             try:
-                await self._settle([s for s in batch if s.state is State.JOINING])
+                await self._settle(batch)
             except SeenbyError:
-                self._arrivals = [*arrivals[start:], *self._arrivals]
+                self._arrivals = [*arrivals, *self._arrivals]
                 self._arrived.set()
                 raise
+            except Exception:
+                # Whatever it is, these clients are not left waiting, nor tried for ever.
+                for session in batch:
+                    if session.state is State.JOINING:
+                        session.close(disconnect.TRY_LATER)
+                        self._write(session)
+                self._arrivals = [*arrivals[USERS_PER_QUERY:], *self._arrivals]
+                self._arrived.set()
+                raise
+            del arrivals[:USERS_PER_QUERY]
 
-    async def _settle(self, sessions: Sequence[Session]) -> None:
-        users = {session.user_id for session in sessions}
+    async def _settle(self, sessions: list[Session]) -> None:
+        """Give sessions that have come their places. Any of them may leave while this waits."""
+        sessions = _waiting(sessions)
+        if not sessions:
+            return
+        users = list({session.user_id for session in sessions})
         await self._partitions.ready(users)
-        epoch, heads = await self._service.heads(list(users))
+        epoch, heads = await self._source.heads(users)
         self._check_epoch(epoch)
-        stored = await self._service.positions(
-            [(s.user_id, s.device_id) for s in sessions if s.device_id]
+        stored = await self._source.positions(
+            [(s.user_id, s.device_id) for s in _waiting(sessions) if s.device_id]
         )
-        starts = await self._live_starts(sessions, heads)
+        starts = await self._live_starts(_waiting(sessions), heads)
+        if epoch != self._hub.epoch:
+            return
         now, wall = _now(), time.time()
-        for session in sessions:
-            if session.state is not State.JOINING or session.user_id not in self._hub.streams:
-                continue
+        for session in _waiting(sessions):
             ends = heads[session.user_id]
+            device = (session.user_id, session.device_id)
             begin = Begin(
                 epoch=epoch,
                 head=ends.head,
                 floor=ends.floor,
                 live_from=starts.get(session, session.position),
-                stored=stored.get((session.user_id, session.device_id)),
+                stored=self._positions.newest(device, stored.get(device)),
                 replay_limit=self._replay_limit,
             )
             if not self._hub.begin(session, begin, now, wall):
@@ -268,6 +298,7 @@ class Dispatcher:
             if session.resumes:
                 self.acknowledged(session, session.position)
         self.flush()
+        self._repair.look()
 
     async def _live_starts(
         self, sessions: Sequence[Session], heads: dict[str, Head]
@@ -280,7 +311,7 @@ class Dispatcher:
         starts: dict[Session, int] = {}
         unsure: list[Session] = []
         for session in sessions:
-            if self._hub.streams[session.user_id].known:
+            if session.position != NOWHERE:
                 continue
             ends = heads[session.user_id]
             if session.device_id or ends.at < session.connected_at_ms:
@@ -291,7 +322,7 @@ class Dispatcher:
             Want(s.user_id, max(heads[s.user_id].floor, heads[s.user_id].head - RECENT), RECENT)
             for s in unsure
         ]
-        pages = await self._service.pages(wants) if wants else []
+        pages = await self._source.pages(wants) if wants else []
         for session, want, page in zip(unsure, wants, pages, strict=True):
             before = [e.seq for e in page.events if e.at < session.connected_at_ms]
             starts[session] = max(before, default=max(want.after, page.floor))
@@ -301,10 +332,11 @@ class Dispatcher:
         """Return *epoch*; a new one numbers anew: everybody reconnects and is then reset."""
         if epoch != self._hub.epoch:
             log.warning("epoch_changed", before=self._hub.epoch, now=epoch)
-            self._hub.epoch = epoch
             self._feed.set_epoch(epoch)
-            self._acks.clear()
-            for stream in list(self._hub.streams.values()):
+            self._positions.clear()
+            now = _now()
+            for stream in self._hub.clear(epoch):
+                self._partitions.leave(stream.user_id, now)
                 for session in stream.sessions:
                     session.close(disconnect.EPOCH_CHANGED)
                     self._write(session)
@@ -318,22 +350,20 @@ class Dispatcher:
 
     async def _read_pages(self) -> None:
         await self._wanted.wait()
-        sessions = list(self._behind)[:PAGES_PER_QUERY]
+        sessions = list(islice(self._behind, PAGES_PER_QUERY))
         if not sessions:
             self._wanted.clear()
             return
         wants = [Want(session.user_id, session.position, PAGE) for session in sessions]
-        pages = await self._service.pages(wants)
-        now, wall = _now(), time.time()
+        pages = await self._source.pages(wants)
         for session, page in zip(sessions, pages, strict=True):
             self._behind.pop(session, None)
-            live, _ = self._hub.page(session, page, now, wall)
-            if session.queued:
-                session.queued = False
-                self._write(session)
+            live, _ = self._hub.page(session, page, _now(), time.time())
+            self.flush()
             if not live and not session.congested:
                 self._want(session)
-        self.flush()
+            # Live events of others pass between two pages.
+            await asyncio.sleep(0)
 
     # Positions and partitions, once a second
 
@@ -341,21 +371,17 @@ class Dispatcher:
         await asyncio.sleep(ACK_EVERY)
         self._partitions.tick(_now())
         self._metrics.connections(self._hub.sessions)
-        self._store_answers = False
-        await self._service.ready()
-        self._store_answers = True
-        await self._store_acks()
+        await self._source.ready()
+        self._answered_at = _now()
+        await self._store_positions()
 
-    async def _store_acks(self) -> None:
-        acks, self._acks = self._acks, {}
-        batch = list(acks.values())
-        try:
-            for start in range(0, len(batch), USERS_PER_QUERY):
-                part = batch[start : start + USERS_PER_QUERY]
-                await self._service.acknowledge(part, now=int(time.time() * 1000))
-        except SeenbyError:
-            self._acks = acks | self._acks
-            raise
+    async def _store_positions(self) -> None:
+        await self._positions.store(self._source, now=int(time.time() * 1000))
+
+
+def _waiting(sessions: Iterable[Session]) -> list[Session]:
+    """Those that still wait for their place: the rest has left, or was closed."""
+    return [session for session in sessions if session.state is State.JOINING]
 
 
 def _now() -> float:

@@ -22,6 +22,14 @@ MAX_MESSAGE = 64 * 1024
 """Bytes a client's message may have, fragments together."""
 
 
+HEARTBEAT = 30
+"""Seconds between the server's pings."""
+
+Seq = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Ref = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | str | None
+"""What a client calls its request; it comes back with the answer."""
+
+
 # To clients
 
 
@@ -54,7 +62,7 @@ class _Error(msgspec.Struct, tag_field="type", tag="error"):
 
 
 class _ReadResult(msgspec.Struct, tag_field="type", tag="read_result", omit_defaults=True):
-    ref: str | int | None
+    ref: Ref
     success: bool
     receipt: msgspec.Raw | None = None
     code: str = ""
@@ -100,22 +108,17 @@ def error(code: str, sentence: str) -> bytes:
     return _encode(_Error(code, sentence))
 
 
-def read_done(ref: str | int | None, receipt: bytes) -> bytes:
+def read_done(ref: Ref, receipt: bytes) -> bytes:
     """A read frame was recorded; *receipt* is its receipt in the form of the HTTP answer."""
     return _encode(_ReadResult(ref, success=True, receipt=msgspec.Raw(receipt)))
 
 
-def read_refused(ref: str | int | None, code: str, sentence: str) -> bytes:
+def read_refused(ref: Ref, code: str, sentence: str) -> bytes:
     """A read frame was not recorded."""
     return _encode(_ReadResult(ref, success=False, code=code, error=sentence))
 
 
 # From clients
-
-HEARTBEAT = 30
-"""Seconds between the server's pings."""
-
-Seq = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class Hello(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
@@ -134,11 +137,17 @@ class AckFrame(msgspec.Struct, frozen=True, tag_field="type", tag="ack"):
     seq: Seq
 
 
-class Read(msgspec.Struct, frozen=True, tag_field="type", tag="read"):
-    """Marks a message as read; ``fields`` are those of the HTTP request."""
+class _Read(msgspec.Struct, frozen=True, tag_field="type", tag="read"):
+    """A read frame as it is sent; the fields of the mark stand beside these."""
 
-    ref: str | int | None = None
-    fields: dict[str, Any] = {}
+    ref: Ref = None
+
+
+class Read(msgspec.Struct, frozen=True):
+    """Marks a message as read; ``fields`` are those of the HTTP request, not checked yet."""
+
+    ref: Ref
+    fields: dict[str, Any]
 
 
 class Ping(msgspec.Struct, frozen=True, tag_field="type", tag="ping"):
@@ -147,7 +156,9 @@ class Ping(msgspec.Struct, frozen=True, tag_field="type", tag="ping"):
 
 ClientFrame = Hello | AckFrame | Read | Ping
 
-_decode: Callable[[bytes | msgspec.Raw], ClientFrame] = msgspec.json.Decoder(ClientFrame).decode
+_Sent = Hello | AckFrame | _Read | Ping
+
+_decode: Callable[[bytes | msgspec.Raw], _Sent] = msgspec.json.Decoder(_Sent).decode
 _decode_fields = msgspec.json.Decoder(dict[str, Any]).decode
 
 _A_FRAME = "a JSON object with a type: hello, ack, read or ping"
@@ -158,7 +169,7 @@ _ACCEPTED = {
     "epoch": "a text",
     "seq": "a whole number from 0",
     "batch": "true or false",
-    "ref": "a text or a whole number",
+    "ref": "a text or a whole number of at most 64 bits",
 }
 
 
@@ -171,7 +182,7 @@ def decode(message: bytes) -> ClientFrame:
     frame = inputs.decoded(_decode, message, _ACCEPTED, whole=("frame", _A_FRAME))
     if isinstance(frame, Hello) and frame.device_id is not None:
         inputs.device_id(frame.device_id)
-    if isinstance(frame, Read):
+    if isinstance(frame, _Read):
         fields = inputs.decoded(_decode_fields, message, _ACCEPTED, whole=("frame", _A_FRAME))
         return Read(frame.ref, fields)
     return frame

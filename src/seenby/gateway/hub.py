@@ -70,7 +70,8 @@ class Hub:
 
     ``epoch`` is the one in force. ``from_bus`` counts events that the bus brought first.
     ``latencies`` (commit times in ms), ``devices`` (pushes by number of devices) and ``traces``
-    (None: not asked for) tell what was pushed; the owner reads and clears them.
+    (None: not asked for) tell what was pushed, ``lost`` how many events silent clients missed
+    because they were no longer kept; the owner reads and clears them.
     """
 
     def __init__(self) -> None:
@@ -82,6 +83,7 @@ class Hub:
         self.latencies: list[int] = []
         self.devices: dict[int, int] = {}
         self.traces: list[tuple[str, str, int]] | None = None
+        self.lost = 0
         self._dirty: list[Session] = []
         self._holes: dict[str, float] = {}
 
@@ -90,7 +92,8 @@ class Hub:
     def enter(self, session: Session) -> Stream:
         """A session joins its user's stream; it catches up until it goes live.
 
-        Where the stream is known, the session's position is its place at this moment.
+        Where the stream is known, the session's position is its place at this moment: a client
+        that keeps no position begins there.
         """
         stream = self.streams.get(session.user_id)
         if stream is None:
@@ -120,6 +123,16 @@ class Hub:
         self._holes.pop(session.user_id, None)
         return True
 
+    def clear(self, epoch: str) -> list[Stream]:
+        """A new epoch numbers anew: forget every stream; returns them with their sessions."""
+        streams = list(self.streams.values())
+        # The same dict: the feed looks into it from another thread.
+        self.streams.clear()
+        self.sessions = 0
+        self.epoch = epoch
+        self._holes.clear()
+        return streams
+
     def begin(self, session: Session, start: Begin, now: float, wall: float) -> bool:
         """The ends of the user's stream are known: the session begins; whether it is live now."""
         stream = self.streams[session.user_id]
@@ -130,7 +143,7 @@ class Hub:
         stream.highest = max(stream.highest, start.head)
         self._drain_held(stream, wall)
         self._note_hole(stream, now)
-        session.begin(start)
+        self.lost += session.begin(start)
         self.touch(session)
         return self._meet(stream, session, wall)
 
@@ -146,7 +159,7 @@ class Hub:
             if event.seq == stream.seq + 1:
                 self.from_bus += 1
                 self._advance(stream, event, wall)
-                if stream.held is not None:
+                if stream.held is not None or self._holes:
                     self._drain_held(stream, wall)
                     self._note_hole(stream, now)
             elif event.seq == 0:
@@ -164,7 +177,7 @@ class Hub:
         if stream is None or session.state is not State.CATCHING_UP:
             return True, 0
         if page.floor > session.position:
-            session.cut(self.epoch, page.floor, page.head)
+            self._cut(stream, session, page)
         self._give(session, page.events, wall)
         news = self._offer(stream, page.events, now, wall)
         return self._meet(stream, session, wall), news
@@ -179,10 +192,11 @@ class Hub:
             return 0
         if page.floor > stream.seq:
             for session in stream.live:
-                session.cut(self.epoch, page.floor, page.head)
-                self.touch(session)
+                self._cut(stream, session, page)
             stream.seq = page.floor
             stream.tail = None
+        # What is still missing afterwards is a new hole: the store is not asked without a pause.
+        self._holes.pop(user_id, None)
         return self._offer(stream, page.events, now, wall)
 
     def holes(self, before: float) -> list[str]:
@@ -213,6 +227,12 @@ class Hub:
         return dirty
 
     # Inside
+
+    def _cut(self, stream: Stream, session: Session, page: Page) -> None:
+        """Events that a session does not have are gone; it may be told to go on at the head."""
+        stream.highest = max(stream.highest, page.head)
+        self.lost += session.cut(self.epoch, page.floor, page.head)
+        self.touch(session)
 
     def _offer(self, stream: Stream, events: Sequence[Event], now: float, wall: float) -> int:
         """Events from the store, contiguous: push those that are the stream's next."""

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from seenby.bus.base import Feed
     from seenby.gateway.hub import Hub
     from seenby.gateway.partitions import Partitions
+    from seenby.gateway.source import Source
     from seenby.metrics import Metrics
-    from seenby.service import Service
 
 PAGE = 200
 """Events in a page of the backlog."""
@@ -53,7 +53,7 @@ class Repair:
     """Fills the hub's holes and compares its streams with the store.
 
     Args:
-        service: reads the store.
+        source: reads the store.
         hub: the streams here.
         feed: the bus.
         partitions: which of its partitions are read.
@@ -64,7 +64,7 @@ class Repair:
 
     def __init__(
         self,
-        service: Service,
+        source: Source,
         hub: Hub,
         feed: Feed,
         partitions: Partitions,
@@ -73,7 +73,7 @@ class Repair:
         flush: Callable[[], None],
         epoch_is: Callable[[str], str],
     ) -> None:
-        self._service = service
+        self._source = source
         self._hub = hub
         self._feed = feed
         self._partitions = partitions
@@ -146,7 +146,7 @@ class Repair:
         users = list(self._hub.streams)
         behind: dict[str, int] = {}
         for start in range(0, len(users), USERS_PER_QUERY):
-            epoch, heads = await self._service.heads(users[start : start + USERS_PER_QUERY])
+            epoch, heads = await self._source.heads(users[start : start + USERS_PER_QUERY])
             self._epoch_is(epoch)
             for user_id, ends in heads.items():
                 if self._hub.behind(user_id, ends.head):
@@ -156,13 +156,21 @@ class Repair:
     async def _catch_up(self, users: Sequence[str]) -> int:
         """Read what streams are missing from the store; how many events were news."""
         news = 0
-        for start in range(0, len(users), PAGES_PER_QUERY):
-            streams = [self._hub.streams.get(u) for u in users[start : start + PAGES_PER_QUERY]]
+        while users:
+            some, users = users[:PAGES_PER_QUERY], users[PAGES_PER_QUERY:]
+            streams = [self._hub.streams.get(user_id) for user_id in some]
             wants = [Want(s.user_id, s.seq, PAGE) for s in streams if s is not None and s.known]
-            pages = await self._service.pages(wants) if wants else []
+            epoch = self._hub.epoch
+            pages = await self._source.pages(wants) if wants else []
+            if epoch != self._hub.epoch:
+                break  # What was asked counted in the epoch before.
+            more = []
             for want, page in zip(wants, pages, strict=True):
                 news += self._hub.fill(want.user_id, page, _now(), time())
+                if len(page.events) >= want.limit:
+                    more.append(want.user_id)
             self._flush()
+            users = [*users, *more]
         return news
 
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import msgspec
 import structlog
 from picows import (
+    WSCloseCode,
     WSFrame,
     WSListener,
     WSMsgType,
@@ -26,15 +25,15 @@ from picows import (
     ws_create_server,
 )
 
-from seenby.errors import BadInput, SeenbyError, http_status
-from seenby.gateway import disconnect, frames
+from seenby.errors import BadInput, SeenbyError
+from seenby.gateway import answers, disconnect, frames
 from seenby.gateway.disconnect import Disconnect
 from seenby.gateway.handshake import asks_for_upgrade, read_opening
 from seenby.gateway.session import Ping, Session, State
 from seenby.gateway.wheel import Wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from seenby.gateway.dispatcher import Dispatcher
     from seenby.gateway.requests import Requests
@@ -44,10 +43,13 @@ CLOSE_WITHIN = 5.0
 """Seconds a client has to answer a close before its socket is cut."""
 
 HARD_FRAME_LIMIT = 2 * frames.MAX_MESSAGE
-"""Where picows itself gives up on a frame; ours is lower and closes with our own code."""
+"""Where picows itself gives up on a frame, with 1009; ours is lower and closes with our code."""
 
 READ_BUFFER = 1024
 """Bytes of read buffer per connection to begin with: most clients say little."""
+
+_NEVER_SENT = {WSCloseCode.NO_INFO, 1005, WSCloseCode.ABNORMAL_CLOSURE, 1015}
+"""What stands for "no code" and must not be on the wire (RFC 6455, section 7.4.1)."""
 
 _TEXT: Final = WSMsgType.TEXT
 _CONTINUATION: Final = WSMsgType.CONTINUATION
@@ -72,6 +74,9 @@ class Connection(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         """The handshake is done."""
         self.transport = transport
+        # A token may stand in it, and both live as long as the connection: a kilobyte or two.
+        transport.request.headers.clear()
+        transport.response.headers.clear()
         self.session.link = self
         self._server.opened(self, self._token)
         self._token = None
@@ -86,13 +91,12 @@ class Connection(WSListener):
         elif kind is WSMsgType.PONG:
             self._server.ponged(self.session, frame.get_payload_as_bytes())
         elif kind is WSMsgType.PING:
-            transport.send_pong(frame.get_payload_as_bytes())
+            # A client that pings and does not read gets no pongs: they would pile up here.
+            if not self.session.congested:
+                transport.send_pong(frame.get_payload_as_bytes())
             self._server.heard(self.session)
         elif kind is WSMsgType.CLOSE:
-            self.clean = True
-            if not transport.is_close_frame_sent:
-                transport.send_close(frame.get_close_code(), frame.get_close_message())
-            transport.disconnect()
+            self._closed_by_client(transport, frame)
         else:
             self._refuse(disconnect.NOT_TEXT)
 
@@ -109,6 +113,19 @@ class Connection(WSListener):
         self.session.congested = False
         self._server.writable(self.session)
 
+    def _closed_by_client(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Answer a close; one that answers ours was read behind all that was written."""
+        if transport.is_close_frame_sent:
+            self.clean = self.session.state is State.CLOSED
+        else:
+            self.clean = not transport.underlying_transport.get_write_buffer_size()
+            code = frame.get_close_code()
+            if code in _NEVER_SENT:
+                code = WSCloseCode.OK
+            transport.send_close(code, frame.get_close_message())
+        self.session.gone()
+        transport.disconnect()
+
     def _message(self, frame: WSFrame, kind: WSMsgType) -> None:
         """Put fragments together (RFC 6455, section 5.4) and check length and text."""
         if (kind is _CONTINUATION) is (self._fragments is None):
@@ -119,13 +136,14 @@ class Connection(WSListener):
             self._refuse(disconnect.TOO_LONG)
             return
         message = frame.get_payload_as_bytes()
-        if self._fragments is not None:
+        if not frame.fin or self._fragments is not None:
+            if self._fragments is None:
+                self._fragments = bytearray()
             self._fragments += message
+            if not frame.fin:
+                return
             message = bytes(self._fragments)
-        if not frame.fin:
-            self._fragments = bytearray(message)
-            return
-        self._fragments = None
+            self._fragments = None
         try:
             message.decode()
         except UnicodeDecodeError:
@@ -146,6 +164,7 @@ class Gateway:
         metrics: served at /metrics.
         origins: what browsers may connect from.
         session_bytes: how much may wait to be written to one client.
+        clock: seconds that only grow.
     """
 
     def __init__(
@@ -156,6 +175,7 @@ class Gateway:
         *,
         origins: Collection[str],
         session_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Nothing listens before start()."""
         self._dispatcher = dispatcher
@@ -163,7 +183,8 @@ class Gateway:
         self._metrics = metrics
         self._origins = origins
         self._session_bytes = session_bytes
-        self._wheel = Wheel(_now())
+        self._clock = clock
+        self._wheel = Wheel(clock())
         self._server: asyncio.Server | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._connections: set[Connection] = set()
@@ -178,6 +199,7 @@ class Gateway:
             host,
             port,
             enable_auto_ping=False,
+            enable_auto_pong=False,
             max_frame_size=HARD_FRAME_LIMIT,
             read_buffer_init_size=READ_BUFFER,
             use_aiofastnet=False,
@@ -198,7 +220,7 @@ class Gateway:
         """What must be true before clients should be sent here, by name."""
         return {
             "store": self._dispatcher.store_answers,
-            "bus": self._dispatcher.healthy,
+            "bus": self._dispatcher.bus_answers,
             "accepting": not self._draining,
         }
 
@@ -208,15 +230,15 @@ class Gateway:
         if self._server is not None:
             self._server.close()
         left = list(self._connections)
-        began = _now()
+        began = time.monotonic()
         for number, connection in enumerate(left):
             connection.session.close(disconnect.DRAIN)
             self.write(connection.session)
-            ahead = began + number * window / len(left) - _now()
+            ahead = began + number * window / len(left) - time.monotonic()
             if ahead > 0:
                 await asyncio.sleep(ahead)
-        patience = _now() + CLOSE_WITHIN
-        while self._connections and _now() < patience:
+        patience = time.monotonic() + CLOSE_WITHIN
+        while self._connections and time.monotonic() < patience:  # noqa: ASYNC110 -- rare, short
             await asyncio.sleep(0.02)
         for connection in list(self._connections):
             _cut(connection)
@@ -225,30 +247,37 @@ class Gateway:
         await self._requests.close()
 
     async def _tick(self) -> None:
-        """Once a second: ping, expire, and cut sockets whose close was not answered."""
         while True:
-            await asyncio.sleep(1 - _now() % 1)
-            now = _now()
-            for session in self._wheel.due(now):
-                connection = session.link
-                if not isinstance(connection, Connection):
-                    continue
+            await asyncio.sleep(1 - self._clock() % 1)
+            self.look()
+
+    def look(self) -> None:
+        """Once a second: ping, expire, and cut sockets whose close was not answered."""
+        now = self._clock()
+        for session in self._wheel.due(now):
+            connection = session.link
+            if not isinstance(connection, Connection):
+                continue
+            try:
                 if session.state is State.CLOSED:
                     _cut(connection)
                     continue
                 session.expire(now)
                 self._wheel.add(session, session.deadline())
                 self.write(session)
+            except Exception:
+                # The one timer of all connections must outlive a broken one.
+                log.exception("look_failed", user=session.user_id)
 
     # From clients
 
     def _accept(self, request: WSUpgradeRequest) -> Connection | WSUpgradeResponseWithListener:
         path, _, query = request.path.decode("latin-1").partition("?")
         if path != "/ws":
-            return self._answer(path)
+            return answers.page(path, self.ready, self._metrics)
         if self._draining:
-            return _http(503, _failure("draining", "this gateway is going away"))
-        if asks_for_upgrade(request.headers.get("Connection", "")):
+            return answers.draining()
+        if asks_for_upgrade(", ".join(request.headers.getall("Connection", ()))):
             request.headers["Connection"] = "Upgrade"
         try:
             opening = read_opening(
@@ -258,12 +287,12 @@ class Gateway:
                 token_required=self._requests.token_required,
             )
         except SeenbyError as error:
-            return _http(http_status(error), _failure(error.code, str(error)))
+            return answers.refused(error)
         session = Session(
             silent=opening.silent,
             user_id=opening.user_id,
             device_id=opening.device_id,
-            now=_now(),
+            now=self._clock(),
             connected_at_ms=int(time.time() * 1000),
         )
         connection = Connection(self, session, opening.token)
@@ -273,21 +302,6 @@ class Gateway:
             {"Sec-WebSocket-Protocol": frames.SUBPROTOCOL}
         )
         return WSUpgradeResponseWithListener(response, connection)
-
-    def _answer(self, path: str) -> WSUpgradeResponseWithListener:
-        """Health, readiness and metrics are served on the same port."""
-        match path:
-            case "/health":
-                return _http(200, {"status": "alive"})
-            case "/ready":
-                ready = self.ready
-                whole = all(ready.values())
-                return _http(200 if whole else 503, {"ready": whole, **ready})
-            case "/metrics":
-                body, content_type = self._metrics.render()
-                return _response(200, body, content_type)
-            case _:
-                return _http(404, _failure("not_found", "here are /ws, /health, /ready, /metrics"))
 
     def opened(self, connection: Connection, token: str | None) -> None:
         """The handshake is done."""
@@ -299,32 +313,34 @@ class Gateway:
 
     def received(self, session: Session, message: bytes) -> None:
         """A whole text message has come."""
-        request = session.receive(message, _now())
+        request = session.receive(message, self._clock())
         if request is not None:
             try:
                 self._requests.serve(session, request)
             except BadInput as error:
-                session.refuse(error.code, str(error), _now())
+                session.refuse(error.code, str(error), self._clock())
         self.write(session)
 
     def ponged(self, session: Session, payload: bytes) -> None:
         """A pong has come."""
-        seq = session.pong(payload, _now())
+        seq = session.pong(payload, self._clock())
         if seq is not None:
             self._dispatcher.acknowledged(session, seq)
 
     def heard(self, session: Session) -> None:
         """A sign of life has come."""
-        session.heard(_now())
+        session.heard(self._clock())
 
     def writable(self, session: Session) -> None:
         """A socket takes data again."""
         self._dispatcher.writable(session)
+        self.write(session)
 
     def closed(self, connection: Connection) -> None:
         """A socket is gone."""
         self._connections.discard(connection)
         connection.session.link = None
+        connection.session.gone()
         self._dispatcher.gone(connection.session, clean=connection.clean)
 
     # To clients
@@ -350,7 +366,7 @@ class Gateway:
                 self._metrics.slow_consumer()
                 session.close(disconnect.SLOW)
                 self.write(session)
-        elif session.silent and session.confirm_soon(_now()):
+        elif session.silent and session.confirm_soon(self._clock()):
             self._wheel.add(session, session.deadline())
 
     def _close(self, connection: Connection, transport: WSTransport, reason: Disconnect) -> None:
@@ -358,36 +374,13 @@ class Gateway:
         # The codes from 4000 on are not in picows' enumeration, which takes any number.
         transport.send_close(reason.code, reason.reason.encode())  # type: ignore[arg-type]
         self._metrics.disconnected(reason.code)
-        self._wheel.add(session, _now() + CLOSE_WITHIN)
+        self._wheel.move(session, self._clock() + CLOSE_WITHIN)
         log.debug("closed", code=reason.code, why=reason.reason, user=session.user_id)
 
 
 def _cut(connection: Connection) -> None:
     if connection.transport is not None:
         connection.transport.disconnect(graceful=False)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def _failure(code: str, sentence: str) -> dict[str, Any]:
-    return {"success": False, "error": sentence, "code": code}
-
-
-def _http(status: int, document: dict[str, Any]) -> WSUpgradeResponseWithListener:
-    return _response(status, msgspec.json.encode(document), "application/json")
-
-
-def _response(status: int, body: bytes, content_type: str) -> WSUpgradeResponseWithListener:
-    headers = {"Content-Type": content_type}
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = "1"
-    if status == HTTPStatus.OK:
-        response = WSUpgradeResponse.create_ok_response(body, headers)
-    else:
-        response = WSUpgradeResponse.create_error_response(status, body, headers)
-    return WSUpgradeResponseWithListener(response, None)
 
 
 def _quiet() -> logging.LoggerAdapter[logging.Logger]:

@@ -7,14 +7,16 @@
 
 Rules that live here, and nowhere else:
 
-- Before ``welcome`` nothing is sent to a seenby.v1 client; to a silent client nothing but
+- Before ``welcome`` a seenby.v1 client is sent nothing but answers; a silent client nothing but
   receipts, ever.
-- ``position`` is the seq of the last event written. It only grows, except by a reset.
+- ``position`` is the seq of the last event written. It only grows, except by a reset, and stands
+  still once the session is closed: what is not written is not had.
 - Where a session begins: at what the client says, else at the device's stored position, else (a
   device never seen) at the oldest event kept, else (no device) at the moment of connecting.
 - A position that cannot be served whole is a ``reset`` for a seenby.v1 client; a silent client
   gets what is still kept.
-- A silent client's device has what was written before a ping that it answered.
+- A silent client's device has what was written before a ping that it answered. After a push
+  such a ping is due at once.
 
 Time comes in as an argument, in seconds of any steady clock. The owner takes what is to be
 written from ``data_to_send()`` and calls ``expire()`` at ``deadline()``.
@@ -45,16 +47,25 @@ HELLO_WITHIN = 10.0
 SILENCE_LIMIT = 90.0
 """Seconds without any word (pongs count) after which the client is taken for gone."""
 
-CONFIRM_AFTER = 1.0
-"""Seconds after a push to a silent client within which it is pinged, to learn its position."""
+MARKS_LIMIT = 100
+"""Marks of one client that may be under way: more are refused until some are answered."""
+
+NOWHERE = -1
+"""The position before a session has its place in the stream."""
 
 ERROR_WINDOW = 60.0
 ERROR_LIMIT = 3
 """The third unusable frame within the window ends the session."""
 
 
+_LATER = "sent after welcome"
+
 _A_SEQ = re.compile(rb"[0-9]{1,19}").fullmatch
 """What our pings carry; a pong nobody asked for may carry anything."""
+
+
+_HELLO = frames.Hello()
+"""Stands for the hello of a session that has begun: nobody needs its token any more."""
 
 
 class State(Enum):
@@ -98,8 +109,9 @@ class Session:
     """One connected client.
 
     ``queued``, ``congested`` (the socket takes no more for now), ``token_pending`` (a token is
-    being checked) and ``link`` (whoever carries the bytes) are the owner's notes. ``resumes``
-    says that the device's position is served whole and may be stored.
+    being checked), ``marks`` (how many are under way), ``turn`` (see Wheel) and ``link`` (whoever
+    carries the bytes) are the owner's notes. ``resumes`` says that the device's position is
+    served whole and may be stored; it counts in ``epoch``.
 
     Args:
         silent: the client asked for no subprotocol.
@@ -110,6 +122,7 @@ class Session:
     """
 
     __slots__ = (
+        "_asked_seq",
         "_confirmed_seq",
         "_errors",
         "_expires_at",
@@ -123,15 +136,17 @@ class Session:
         "congested",
         "connected_at_ms",
         "device_id",
+        "epoch",
         "last_push_at_ms",
         "link",
-        "lost",
+        "marks",
         "position",
         "queued",
         "resumes",
         "silent",
         "state",
         "token_pending",
+        "turn",
         "user_id",
     )
 
@@ -146,9 +161,11 @@ class Session:
         self.state = State.GREETING
         self.caller: Caller | None = None
         self.batch = False
-        self.position = 0
+        self.epoch = ""
+        self.position = NOWHERE
         self.last_push_at_ms = 0
-        self.lost = 0
+        self.marks = 0
+        self.turn = 0
         self.queued = False
         self.congested = False
         self.resumes = False
@@ -160,7 +177,7 @@ class Session:
         self._ping_at = now + frames.HEARTBEAT
         self._hello_by = now + HELLO_WITHIN
         self._expires_at = math.inf
-        self._confirmed_seq = -1
+        self._asked_seq = self._confirmed_seq = NOWHERE
         self._errors: list[float] | None = None
 
     # In: from the client
@@ -198,12 +215,10 @@ class Session:
                 return frame
             case _ if self._hello is None:
                 raise BadInput("hello", "the first frame")
-            case frames.AckFrame():
-                if not self.device_id:
-                    raise BadInput("device_id", "given in hello by a client that acknowledges")
-                if self.state not in {State.CATCHING_UP, State.LIVE}:
-                    raise BadInput("ack", "sent after welcome")
-                return frame
+            case _ if self.state is State.GREETING or self.state is State.JOINING:
+                raise BadInput("ack" if isinstance(frame, frames.AckFrame) else "read", _LATER)
+            case frames.AckFrame() if not self.device_id:
+                raise BadInput("device_id", "given in hello by a client that acknowledges")
             case _:
                 return frame
 
@@ -213,7 +228,7 @@ class Session:
         if not (self.silent and self.device_id and _A_SEQ(payload)):
             return None
         seq = int(payload)
-        if not self._confirmed_seq < seq <= self.position:
+        if not self._confirmed_seq < seq <= self._asked_seq:
             return None
         self._confirmed_seq = seq
         return seq
@@ -224,6 +239,8 @@ class Session:
 
     def refuse(self, code: str, sentence: str, now: float) -> None:
         """Answer a frame that cannot be used; too many of them end the session."""
+        if self.state is State.CLOSED:
+            return
         errors = [then for then in self._errors or () if now - then < ERROR_WINDOW]
         errors.append(now)
         self._errors = errors
@@ -247,13 +264,21 @@ class Session:
         self.state = State.JOINING
         return True
 
-    def begin(self, start: Begin) -> None:
-        """The stream's ends are known: decide where this session begins, and say so."""
-        known, whole = self._where(start)
-        self.resumes = whole and bool(self.device_id)
+    def begin(self, start: Begin) -> int:
+        """The stream's ends are known: decide where this session begins, and say so.
+
+        Returns how many events a silent client has missed because they are no longer kept.
+        """
+        if self.state is State.CLOSED:
+            return 0
+        before, known, whole = self._where(start)
+        self.epoch = start.epoch
+        self.resumes = bool(self.device_id) and (whole or self.silent)
         self.state = State.CATCHING_UP
+        self._asked_seq = self._confirmed_seq = self.position
         if self.silent:
-            return
+            return 0 if whole else max(0, start.floor - before)
+        self._hello = _HELLO
         self._out.append(
             frames.welcome(
                 user_id=self.user_id,
@@ -265,30 +290,29 @@ class Session:
         )
         if not whole:
             self._out.append(frames.reset(epoch=start.epoch, seq=start.head))
+        return 0
 
-    def _where(self, start: Begin) -> tuple[bool, bool]:
-        """Set the position; returns whether one was known, and whether it can be served whole."""
+    def _where(self, start: Begin) -> tuple[int, bool, bool]:
+        """Set the position.
+
+        Returns what it was before, whether one was known, and whether it can be served whole.
+        """
         hello = self._hello
-        known = True
-        whole = True
+        known = whole = True
         if hello is not None and hello.seq is not None:
-            position, whole = hello.seq, hello.epoch == start.epoch
+            before, whole = hello.seq, hello.epoch == start.epoch
         elif not self.device_id:
             self.position = start.live_from
-            return False, True
+            return start.live_from, False, True
         elif start.stored is not None:
-            position, whole = start.stored.seq, start.stored.epoch == start.epoch
+            before, whole = start.stored.seq, start.stored.epoch == start.epoch
         else:
-            position, known = start.floor, False
-        whole = whole and start.floor <= position <= start.head
-        if self.silent:
-            kept = position if whole else start.floor
-            self.lost = 0 if whole else max(0, start.floor - position)
-            self.position = self._confirmed_seq = kept
-            return known, True
-        whole = whole and start.head - position <= start.replay_limit
-        self.position = position if whole else start.head
-        return known, whole
+            before, known = start.floor, False
+        whole = whole and start.floor <= before <= start.head
+        if not self.silent:
+            whole = whole and start.head - before <= start.replay_limit
+        self.position = before if whole else start.floor if self.silent else start.head
+        return before, known, whole
 
     def live(self) -> None:
         """The session has everything the stream has; from now on it is pushed to."""
@@ -300,6 +324,8 @@ class Session:
 
         *seq* 0 is an event without a place in the stream; *at_ms* is when it was committed.
         """
+        if self.state is State.CLOSED:
+            return
         if seq:
             if seq <= self.position:
                 return
@@ -309,30 +335,44 @@ class Session:
 
     def page(self, receipts: Sequence[bytes], last: int) -> None:
         """Write a page of the backlog; it ends at *last*."""
+        if self.state is State.CLOSED:
+            return
         if len(receipts) > 1 and self.batch:
             self._out.append(frames.batch(receipts))
         else:
             self._out.extend(receipts)
         self.position = last
 
-    def cut(self, epoch: str, floor: int, head: int) -> None:
-        """Events after the position are gone, up to *floor*: go on after them, or from *head*."""
+    def cut(self, epoch: str, floor: int, head: int) -> int:
+        """Events up to *floor* are gone: a session below it goes on there, or from *head*.
+
+        Returns how many of them a silent client has missed.
+        """
+        missed = floor - self.position
+        if self.state is State.CLOSED or missed <= 0:
+            return 0
         if self.silent:
-            self.lost += floor - self.position
             self.position = floor
-        else:
-            self.position = head
-            self._out.append(frames.reset(epoch=epoch, seq=head))
+            return missed
+        self.position = head
+        self._out.append(frames.reset(epoch=epoch, seq=head))
+        return 0
 
     def answer(self, frame: bytes) -> None:
         """Write an answer to a request."""
-        self._out.append(frame)
+        if self.state is not State.CLOSED:
+            self._out.append(frame)
 
     def close(self, reason: Disconnect) -> None:
         """End the session after what is already to be written; later calls change nothing."""
         if self.state is not State.CLOSED:
             self.state = State.CLOSED
             self._out.append(reason)
+
+    def gone(self) -> None:
+        """The client is gone: nothing can be written any more."""
+        self.state = State.CLOSED
+        self._out.clear()
 
     # Time
 
@@ -344,12 +384,12 @@ class Session:
         return due
 
     def confirm_soon(self, now: float) -> bool:
-        """Whether a silent client must be asked soon how far it is; brings the ping forward."""
-        if not (self.silent and self.device_id) or self._ping_at <= now + CONFIRM_AFTER:
+        """Whether a silent client must be asked how far it is; makes the ping due."""
+        if self.position <= self._asked_seq or self._ping_at <= now:
             return False
-        if self.position <= self._confirmed_seq:
+        if not (self.silent and self.device_id) or self.state is State.CLOSED:
             return False
-        self._ping_at = now + CONFIRM_AFTER
+        self._ping_at = now
         return True
 
     def expire(self, now: float) -> None:
@@ -363,7 +403,8 @@ class Session:
         elif self.state is State.GREETING and now >= self._hello_by:
             self.close(disconnect.NO_HELLO)
         elif now >= self._ping_at:
-            self._out.append(Ping(b"%d" % self.position))
+            self._asked_seq = self.position
+            self._out.append(Ping(b"%d" % max(0, self.position)))
             self._ping_at = now + frames.HEARTBEAT
 
     # Out

@@ -1,7 +1,8 @@
 """One timer for all sessions: each waits in the slot of the second in which it has to be looked at.
 
-A session may wait in several slots; looking at one too early costs nothing, since a session knows
-itself what is due.
+A session waits in one slot, the earliest it was added for (its ``turn``). Brought forward, it
+leaves its place in the later slot behind; when that comes round it is passed over. So what a
+session costs is bounded by its pings, however often it is added.
 """
 
 from __future__ import annotations
@@ -21,14 +22,25 @@ class Wheel:
         self._done = int(now)
 
     def add(self, session: Session, deadline: float) -> None:
-        """Look at *session* in the first second that is past *deadline*."""
-        slot = max(int(deadline) + 1, self._done + 1)
+        """Look at *session* in the first second that is past *deadline*, or before."""
+        if not self._done < session.turn <= self._slot(deadline):
+            self.move(session, deadline)
+
+    def move(self, session: Session, deadline: float) -> None:
+        """Look at *session* in the first second that is past *deadline*, and not before."""
+        session.turn = slot = self._slot(deadline)
         self._slots.setdefault(slot, []).append(session)
 
+    def _slot(self, deadline: float) -> int:
+        return max(int(deadline) + 1, self._done + 1)
+
     def due(self, now: float) -> list[Session]:
-        """Take out the sessions whose second has come."""
+        """Take out the sessions whose second has come; they wait nowhere until added again."""
         due: list[Session] = []
         while self._done < int(now):
             self._done += 1
-            due.extend(self._slots.pop(self._done, ()))
+            for session in self._slots.pop(self._done, ()):
+                if session.turn == self._done:
+                    session.turn = 0
+                    due.append(session)
         return due
