@@ -195,6 +195,7 @@ class BadEvent(SeenbyError):
 
 
 HTTP_STATUS: dict[type[SeenbyError], int] = {
+    Refused: 400,
     BadInput: 400,
     Unauthenticated: 401,
     TokenExpired: 401,

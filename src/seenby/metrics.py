@@ -72,10 +72,12 @@ class _Histogram:
         self._sum += value
 
     def observe_all(self, values: Sequence[float]) -> None:
-        counts, bounds = self._counts, self._bounds
+        counts, bounds, total = self._counts, self._bounds, self._sum
         for value in values:
             counts[bisect_left(bounds, value)] += 1
-        self._sum += sum(values)
+            # Two machines' clocks may make a time negative, and a sum must never fall.
+            total += max(value, 0.0)
+        self._sum = total
 
     def buckets(self) -> tuple[list[tuple[str, float]], float]:
         """Cumulated counts by upper bound, and the sum of all values."""

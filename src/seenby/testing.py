@@ -58,6 +58,7 @@ class FailingStore:
 
     Attributes:
         failing: while True every call raises StoreUnavailable.
+        failures: how many calls have.
         refused: message ids for which record() raises StoreRefused.
         answering: cleared, every call waits until it is set again.
         attempts: the marks of each call of record(), in the order in which they came.
@@ -67,6 +68,7 @@ class FailingStore:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.failing = False
+        self.failures = 0
         self.refused: set[str] = set()
         self.answering = threading.Event()
         self.answering.set()
@@ -88,6 +90,7 @@ class FailingStore:
         self.answering.wait()
         with self._one_at_a_time:
             if self.failing:
+                self.failures += 1
                 raise StoreUnavailable("the store was told to fail")
             yield
 

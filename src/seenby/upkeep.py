@@ -89,6 +89,8 @@ class Upkeep:
                 events, devices = await self.sweep()
             except SeenbyError as error:
                 log.warning("upkeep_waits", why=str(error))
+            except Exception:
+                log.exception("upkeep_failed")
             else:
                 if events or devices:
                     log.info("upkeep", events_trimmed=events, devices_forgotten=devices)
