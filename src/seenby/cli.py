@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import sys
 import time
@@ -66,6 +67,10 @@ def main() -> None:
         sys.exit(MISUSED if isinstance(error, BadInput | ConfigError) else FAILED)
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read has gone (seenby watch | head). Python would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
 
 
 @app.callback(invoke_without_command=True)
