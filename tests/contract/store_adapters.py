@@ -22,7 +22,7 @@ ADAPTERS = ("sqlite", "mysqlclient", "pymysql", "without_returning")
 DRIVERS = {
     "mysqlclient": "mysql+mysqldb://",
     "pymysql": "mysql+pymysql://",
-    "without_returning": "mysql+pymysql://",
+    "without_returning": "mysql+mysqldb://",
 }
 
 TABLES = ("receipts", "streams", "events", "outbox", "devices")
@@ -56,7 +56,7 @@ class Adapter:
         """One more store on the same database, as another process would have it."""
         database: Database = database_at(self.url)
         if self.name == "without_returning":
-            database = WithoutReturning(database.url, "pymysql")
+            database = WithoutReturning(database.url, "mysqldb")
         return SqlStore(database, retry_seconds=retry_seconds)
 
 

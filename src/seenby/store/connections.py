@@ -21,6 +21,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import create_engine, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from seenby.errors import StoreRefused, StoreUnavailable
@@ -247,6 +248,7 @@ def keep_trying(
         StoreUnavailable: the time is over, or trying again is no use.
         StoreRefused: the database does not accept one of the values.
     """
+    expected: tuple[type[Exception], ...] = (DBAPIError, *dialect.errors)
     give_up = time.monotonic() + seconds
     pause = FIRST_PAUSE
     while True:
@@ -256,16 +258,23 @@ def keep_trying(
             # A number over 64 bits, an id that is not ASCII.
             message = f"the database cannot hold a value: {error}"
             raise StoreRefused(message) from error
-        except dialect.errors as error:
-            fault = dialect.fault(error)
+        except expected as error:
+            cause = drivers_own(error)
+            fault = dialect.fault(cause)
             if fault is Fault.REFUSED or (fault is Fault.RACE and not racing):
-                message = f"the database refused a value: {error}"
-                raise StoreRefused(message) from error
+                message = f"the database refused a value: {cause}"
+                raise StoreRefused(message) from cause
             if fault is Fault.AWAY or time.monotonic() + pause > give_up:
-                message = f"the database is not available: {error}"
-                raise StoreUnavailable(message) from error
+                message = f"the database is not available: {cause}"
+                raise StoreUnavailable(message) from cause
         time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - it spreads, it hides nothing
         pause = min(pause * 2, LONGEST_PAUSE)
+
+
+def drivers_own(error: Exception) -> Exception:
+    """The driver's error inside one of SQLAlchemy's, which talks to a new connection first."""
+    inside = error.orig if isinstance(error, DBAPIError) else None
+    return inside if isinstance(inside, Exception) else error
 
 
 def connect_with(dialect: Dialect, arguments: Mapping[str, object]) -> Engine:

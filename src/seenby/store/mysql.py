@@ -31,8 +31,10 @@ DRIVERS = {"mysqldb": "MySQLdb", "pymysql": "pymysql"}
 """SQLAlchemy's name of a driver, and its module; the faster one first."""
 
 CONNECT_SECONDS = 3
-STATEMENT_SECONDS = 30
 LOCK_SECONDS = 5
+STATEMENT_SECONDS = 10
+"""A server that is silent for longer is frozen: every statement is a small piece of work."""
+
 ALONE_SECONDS = 60
 
 OLDEST = {"MariaDB": (10, 6), "MySQL": (8, 0)}

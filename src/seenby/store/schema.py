@@ -14,7 +14,6 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.exc import DBAPIError
 
 from seenby.errors import SchemaError
 from seenby.store.connections import connect_with, keep_trying
@@ -120,11 +119,7 @@ def _with_connection(database: Database, work: Callable[[Connection], T]) -> T:
     engine = connect_with(database, database.patient_arguments)
 
     def attempt() -> T:
-        try:
-            with engine.connect() as connection:
-                return work(connection)
-        except DBAPIError as error:
-            # What kind of failure it was stands in the driver's own error.
-            raise error.orig or error from error
+        with engine.connect() as connection:
+            return work(connection)
 
     return keep_trying(database, attempt, TRY_SECONDS)
