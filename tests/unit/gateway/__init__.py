@@ -1,0 +1,1 @@
+"""The gateway, one part at a time."""
