@@ -58,7 +58,9 @@ class Device:
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
         if hello is not None:
-            self.send({"type": "hello", **hello})
+            # A gateway that refuses the token in the header may close before the hello.
+            with contextlib.suppress(ConnectionClosed):
+                self.send({"type": "hello", **hello})
 
     def __enter__(self) -> Self:
         return self
