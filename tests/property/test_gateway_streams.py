@@ -1,0 +1,484 @@
+"""Session and hub against a simple model: whatever happens in whatever order, nothing is missed.
+
+The model is a list of events, and clients that check what they receive. The bus loses, doubles and
+reorders; heads, pages and fills are read at one moment and arrive at another; clients are cut off
+with frames on the way; events are trimmed and erased; a new epoch begins.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+from msgspec.structs import replace
+
+from seenby.auth import ANYONE
+from seenby.gateway import disconnect
+from seenby.gateway.disconnect import Disconnect
+from seenby.gateway.hub import Hub
+from seenby.gateway.session import NOWHERE, Begin, Ping, Session, State
+from seenby.model import Event, Position
+from seenby.store.base import Page
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+USER = "sender"
+PAGE = 4
+"""Short pages, so that catching up takes several."""
+
+REPLAY_LIMIT = 12
+
+
+class Client:
+    """One device: what it has, and a check of everything it receives.
+
+    ``have`` is the seq up to which it has everything it was promised, in ``epoch``.
+    """
+
+    def __init__(self, name: str, *, silent: bool, batch: bool, says_seq: bool) -> None:
+        self.name = name
+        self.silent = silent
+        self.batch = batch
+        self.says_seq = says_seq
+        self.epoch = ""
+        self.have: int | None = None
+        self.session: Session | None = None
+        self.wire: list[bytes | Ping | Disconnect] = []
+        self.heads: tuple[str, int, int, Position | None] | None = None
+        self.born_at = 0
+        self.page: Page | None = None
+
+
+class Streams(RuleBasedStateMachine):
+    """One user's stream, its devices, and everything that may go wrong between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hub = Hub()
+        self.now = 0.0
+        self.epochs = 0
+        self.events: list[Event] = []
+        self.floor = 0
+        self.gone: set[int] = set()
+        """Seqs that nobody needs to be shown: erased, or trimmed."""
+        self.flying: list[Event] = []
+        self.fill: tuple[str, Page] | None = None
+        self.stored: dict[str, Position] = {}
+        self.clients: list[Client] = []
+
+    @initialize(known=st.integers(0, 6))
+    def _begin(self, known: int) -> None:
+        self.hub.epoch = "e0"
+        self._commit(known)
+        self.flying.clear()
+        for name in ("phone", "pc", ""):
+            self.clients.append(Client(name, silent=True, batch=False, says_seq=False))
+        for name, batch, says_seq in (
+            ("tablet", False, True),
+            ("watch", True, True),
+            ("web", False, False),
+            ("", True, True),
+        ):
+            self.clients.append(Client(name, silent=False, batch=batch, says_seq=says_seq))
+
+    # The store
+
+    @property
+    def head(self) -> int:
+        """The last seq given."""
+        return len(self.events)
+
+    @property
+    def epoch(self) -> str:
+        """The store's epoch; the hub learns it at once."""
+        return f"e{self.epochs}"
+
+    def _commit(self, count: int) -> None:
+        for _ in range(count):
+            seq = self.head + 1
+            made = Event(USER, seq, f"{self.epoch}-{seq}", "reader", "c", 1_000, 1_000)
+            self.events.append(made)
+            self.flying.append(made)
+
+    def _page(self, after: int) -> Page:
+        first = max(after, self.floor)
+        return Page(self.head, self.floor, self.events[first : first + PAGE])
+
+    @rule(count=st.integers(1, 6))
+    def commit(self, count: int) -> None:
+        """Marks are recorded, and published."""
+        self._commit(count)
+
+    @precondition(lambda self: self.head > self.floor)
+    @rule(data=st.data())
+    def trim(self, data: st.DataObject) -> None:
+        """The oldest events are deleted."""
+        self.floor = data.draw(st.integers(self.floor + 1, self.head))
+        self.gone.update(range(1, self.floor + 1))
+
+    @precondition(lambda self: self.head > self.floor)
+    @rule(data=st.data())
+    def erase(self, data: st.DataObject) -> None:
+        """A person is forgotten: the event keeps its place and is not shown."""
+        seq = data.draw(st.integers(self.floor + 1, self.head))
+        self.events[seq - 1] = replace(self.events[seq - 1], msg_id="")
+        self.gone.add(seq)
+
+    @precondition(lambda self: self.epochs < 2)
+    @rule(data=st.data())
+    def new_epoch(self, data: st.DataObject) -> None:
+        """A backup is restored: some events are gone and their seqs are given again."""
+        del self.events[data.draw(st.integers(0, self.head)) :]
+        self.floor = min(self.floor, self.head)
+        self.gone = {seq for seq in self.gone if seq <= self.head}
+        self.epochs += 1
+        self.flying.clear()
+        self.fill = None
+        for stream in self.hub.clear(self.epoch):
+            for session in stream.sessions:
+                session.close(disconnect.EPOCH_CHANGED)
+        self._flush()
+
+    # The bus
+
+    @precondition(lambda self: self.flying)
+    @rule(data=st.data(), count=st.integers(1, 5), keep=st.booleans())
+    def deliver(self, data: st.DataObject, count: int, keep: bool) -> None:
+        """Some records arrive, in any order; they may come again."""
+        picked = data.draw(st.permutations(self.flying))[:count]
+        if not keep:
+            self.flying = [event for event in self.flying if event not in picked]
+        self.hub.dispatch(picked, self.now, 1.0)
+        self._flush()
+
+    @precondition(lambda self: self.flying)
+    @rule()
+    def deliver_in_order(self) -> None:
+        """The bus does what it should."""
+        self.hub.dispatch(self.flying, self.now, 1.0)
+        self.flying.clear()
+        self._flush()
+
+    @precondition(lambda self: self.flying)
+    @rule(data=st.data())
+    def lose(self, data: st.DataObject) -> None:
+        """A record never arrives."""
+        self.flying.pop(data.draw(st.integers(0, len(self.flying) - 1)))
+
+    # Clients
+
+    def _one(self, data: st.DataObject, fits: Callable[[Client], bool]) -> Client | None:
+        fitting = [client for client in self.clients if fits(client)]
+        return data.draw(st.sampled_from(fitting)) if fitting else None
+
+    @rule(data=st.data())
+    def connect(self, data: st.DataObject) -> None:
+        """A device connects and waits for its place."""
+        client = self._one(data, lambda c: c.session is None)
+        if client is None:
+            return
+        session = Session(silent=client.silent, user_id=USER, device_id=client.name, now=self.now)
+        if not client.silent:
+            session.admit(ANYONE, self.now, 0.0)
+            hello: dict[str, Any] = {"type": "hello", "batch": client.batch}
+            if client.says_seq and client.have is not None:
+                hello |= {"epoch": client.epoch, "seq": client.have}
+            session.receive(json.dumps(hello).encode(), self.now)
+        assert session.admit(ANYONE, self.now, 0.0)
+        client.session, client.born_at, client.page = session, self.head, None
+        client.wire.clear()
+        client.heads = None
+        self.hub.enter(session)
+
+    @rule(data=st.data())
+    def read_heads(self, data: st.DataObject) -> None:
+        """The store is asked where the stream of an arrival ends; the answer is on its way."""
+        client = self._one(data, lambda c: _is(c, State.JOINING) and c.heads is None)
+        if client is not None:
+            client.heads = (self.epoch, self.head, self.floor, self.stored.get(client.name))
+
+    @rule(data=st.data())
+    def begin(self, data: st.DataObject) -> None:
+        """The answer is here."""
+        client = self._one(data, lambda c: _is(c, State.JOINING) and c.heads is not None)
+        if client is not None:
+            self._start(client)
+
+    def _start(self, client: Client) -> None:
+        session = client.session
+        assert session is not None
+        assert client.heads is not None
+        epoch, head, floor, stored = client.heads
+        if epoch != self.hub.epoch:
+            client.heads = None
+            return
+        born_at = client.born_at if session.position == NOWHERE else session.position
+        start = Begin(epoch, head, floor, born_at, stored if client.name else None, REPLAY_LIMIT)
+        self._expect(client, start)
+        self.hub.begin(session, start, self.now, 1.0)
+        self._flush()
+
+    def _expect(self, client: Client, start: Begin) -> None:
+        """What the contract promises this client from now on."""
+        before = (client.epoch, client.have)
+        client.epoch = start.epoch
+        if client.says_seq and before[1] is not None:
+            return  # It goes on where it was, or is told by a reset.
+        if not client.name:
+            client.have = start.live_from
+        elif start.stored is None:
+            client.have = start.floor
+        elif start.stored.epoch == start.epoch and start.stored.seq >= start.floor:
+            client.have = start.stored.seq
+        elif client.silent:
+            client.have = start.floor
+        if client.silent and client.name and before[0] == start.epoch and before[1] is not None:
+            assert client.have is not None
+            self._nothing_between(before[1], client.have)
+
+    @rule(data=st.data())
+    def read_page(self, data: st.DataObject) -> None:
+        """A page for a session that catches up is read; it is on its way."""
+        client = self._one(data, lambda c: _is(c, State.CATCHING_UP) and c.page is None)
+        if client is not None and client.session is not None:
+            client.page = self._page(client.session.position)
+
+    @rule(data=st.data())
+    def page(self, data: st.DataObject) -> None:
+        """The page is here; its session may be gone, closed or live by now."""
+        client = self._one(data, lambda c: c.session is not None and c.page is not None)
+        if client is not None:
+            self._give(client)
+
+    def _give(self, client: Client) -> None:
+        assert client.session is not None
+        assert client.page is not None
+        self.hub.page(client.session, client.page, self.now, 1.0)
+        client.page = None
+        self._flush()
+
+    @rule()
+    def read_fill(self) -> None:
+        """A hole, or anti-entropy: the store is asked for what the stream lacks."""
+        stream = self.hub.streams.get(USER)
+        if self.fill is None and stream is not None and stream.known:
+            self.fill = (self.epoch, self._page(stream.seq))
+
+    @precondition(lambda self: self.fill is not None)
+    @rule()
+    def filled(self) -> None:
+        """The answer is here; the stream may be further, or another one."""
+        assert self.fill is not None
+        (epoch, page), self.fill = self.fill, None
+        if epoch == self.hub.epoch:
+            self.hub.fill(USER, page, self.now, 1.0)
+            self._flush()
+
+    @rule(data=st.data(), count=st.integers(1, 10))
+    def receive(self, data: st.DataObject, count: int) -> None:
+        """Some of what is on the wire arrives."""
+        client = self._one(data, lambda c: bool(c.wire))
+        if client is not None:
+            self._receive(client, count)
+
+    def _receive(self, client: Client, count: int) -> None:
+        arrived, client.wire = client.wire[:count], client.wire[count:]
+        for item in arrived:
+            if isinstance(item, Disconnect):
+                self._close(client, clean=True)
+            elif isinstance(item, Ping):
+                self._pong(client, item.payload)
+            else:
+                self._check(client, json.loads(item))
+
+    def _check(self, client: Client, item: dict[str, Any]) -> None:
+        match item["type"]:
+            case "welcome":
+                assert not client.silent
+                if client.have is None:
+                    # Nothing was promised but what the reset that follows will say.
+                    assert item["resumed"] is False
+            case "reset":
+                assert not client.silent
+                client.have = item["seq"]
+            case "read_receipts":
+                assert client.batch
+                for receipt in item["receipts"]:
+                    self._got(client, receipt)
+            case "read_receipt":
+                self._got(client, item)
+
+    def _got(self, client: Client, receipt: dict[str, Any]) -> None:
+        seq = receipt["seq"]
+        assert client.have is not None
+        assert seq > client.have, f"{client.name}: {seq} again or out of order"
+        if client.epoch == self.epoch:
+            assert self.events[seq - 1].msg_id in {receipt["msg_id"], ""}, "another event"
+        self._nothing_between(client.have, seq - 1, trimmed=client.silent)
+        client.have = seq
+
+    def _nothing_between(self, have: int, last: int, *, trimmed: bool = True) -> None:
+        """Every event after *have* up to *last* is one that nobody needs to be shown."""
+        missed = [
+            seq
+            for seq in range(have + 1, last + 1)
+            if seq not in self.gone or (not trimmed and self._shown(seq))
+        ]
+        assert not missed, f"{missed} never came"
+
+    def _shown(self, seq: int) -> bool:
+        return seq <= self.head and self.events[seq - 1].msg_id != ""
+
+    def _pong(self, client: Client, payload: bytes) -> None:
+        assert client.session is not None
+        seq = client.session.pong(payload, self.now)
+        if seq is not None:
+            self._acknowledge(client, seq)
+
+    def _acknowledge(self, client: Client, seq: int) -> None:
+        """The store is told; the device must really have it all."""
+        session = client.session
+        assert session is not None
+        if session.epoch != self.hub.epoch:
+            return
+        assert client.have is not None
+        self._nothing_between(client.have, seq)
+        known = self.stored.get(client.name)
+        if known is None or known.epoch != session.epoch or known.seq < seq:
+            self.stored[client.name] = Position(session.epoch, seq)
+
+    @rule(data=st.data())
+    def ping(self, data: st.DataObject) -> None:
+        """A silent client is asked how far it is."""
+        client = self._one(data, lambda c: c.silent and c.session is not None)
+        if client is None or client.session is None:
+            return
+        self.now += 0.01
+        if client.session.confirm_soon(self.now):
+            client.session.expire(self.now)
+            self.hub.touch(client.session)
+            self._flush()
+
+    @rule(data=st.data())
+    def ack(self, data: st.DataObject) -> None:
+        """A device acknowledges what it has."""
+        client = self._one(
+            data,
+            lambda c: (
+                bool(c.name) and not c.silent and (_is(c, State.LIVE) or _is(c, State.CATCHING_UP))
+            ),
+        )
+        if client is None or client.session is None or client.have is None:
+            return
+        if client.session.epoch == client.epoch:
+            assert client.have <= self.hub.streams[USER].highest, "an ack would be refused"
+            self._acknowledge(client, client.have)
+
+    @rule(data=st.data(), received=st.integers(0, 8))
+    def cut(self, data: st.DataObject, received: int) -> None:
+        """The connection breaks; what is still on the wire is lost."""
+        client = self._one(data, lambda c: c.session is not None)
+        if client is not None:
+            self._receive(client, received)
+            self._close(client, clean=False)
+
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        """The client closes, having read everything."""
+        client = self._one(data, lambda c: c.session is not None)
+        if client is not None:
+            self._receive(client, len(client.wire))
+            self._close(client, clean=True)
+
+    @rule(data=st.data())
+    def drain(self, data: st.DataObject) -> None:
+        """The gateway closes a session; its socket stays until the client has answered."""
+        client = self._one(data, lambda c: c.session is not None)
+        if client is not None and client.session is not None:
+            client.session.close(disconnect.DRAIN)
+            self.hub.touch(client.session)
+            self._flush()
+
+    def _close(self, client: Client, *, clean: bool) -> None:
+        session = client.session
+        if session is None:
+            return
+        session.gone()
+        self.hub.leave(session)
+        if clean and session.silent and session.resumes:
+            self._acknowledge(client, session.position)
+        client.session = None
+        client.wire.clear()
+
+    # Both sides
+
+    def _flush(self) -> None:
+        self.hub.take_dirty()
+        for client in self.clients:
+            session = client.session
+            if session is not None:
+                session.queued = False
+                client.wire += session.data_to_send()
+
+    @invariant()
+    def the_hub_counts_right(self) -> None:
+        """Its count of sessions is that of its streams, and no stream is empty."""
+        streams = self.hub.streams.values()
+        assert self.hub.sessions == sum(len(stream.sessions) for stream in streams)
+        assert all(stream.sessions for stream in streams)
+        assert all(stream.tail is None for stream in streams if not stream.catching_up)
+
+    def teardown(self) -> None:
+        """Once everything has been read, every device has everything."""
+        for client in self.clients:
+            if client.session is not None and client.session.state is not State.CLOSED:
+                self._settle(client)
+        stream = self.hub.streams.get(USER)
+        while stream is not None and stream.known and stream.seq < self.head:
+            self.hub.fill(USER, self._page(stream.seq), self.now, 1.0)
+        self._flush()
+        for client in self.clients:
+            self._receive(client, len(client.wire))
+            if client.session is not None:
+                assert client.session.state is State.LIVE
+                assert client.have is not None
+                self._nothing_between(client.have, self.head)
+        if stream is not None and stream.known:
+            assert stream.held is None
+            assert self.hub.oldest_hole() is None
+
+    def _settle(self, client: Client) -> None:
+        session = client.session
+        assert session is not None
+        if session.state is State.JOINING:
+            client.heads = (self.epoch, self.head, self.floor, self.stored.get(client.name))
+            self._start(client)
+        for _ in range(self.head + 1):
+            if session.state is State.LIVE:
+                return
+            client.page = self._page(session.position)
+            self._give(client)
+        assert session.state is State.LIVE, "catching up never ends"
+
+
+def _is(client: Client, state: State) -> bool:
+    return client.session is not None and client.session.state is state
+
+
+TestStreams = Streams.TestCase
+TestStreams.settings = settings(
+    max_examples=80,
+    stateful_step_count=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
