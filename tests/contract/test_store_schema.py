@@ -1,0 +1,262 @@
+"""The schema on SQLite and MariaDB: made from nothing, brought up to date, refused in words."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.pool import NullPool
+
+from seenby.errors import SchemaError, StoreUnavailable
+from seenby.store import mysql, schema, sqlite
+from seenby.store.schema import VERSION_TABLE, migrate, require_current
+from seenby.store.sql import open_store
+from seenby.store.tables import metadata
+from tests.contract.store_adapters import change, mark, rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Engine
+
+FIRST = "0001: Receipts, streams, events, outbox, devices, and the epoch."
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/seenby.db"
+    return str(request.getfixturevalue("mariadb_url"))
+
+
+def engine_of(url: str) -> Engine:
+    """SQLAlchemy's own way to the database, for looking at it from outside."""
+    return create_engine(url.replace("mysql://", "mysql+pymysql://"), poolclass=NullPool)
+
+
+def told(url: str) -> dict[str, str]:
+    """What the database itself says its tables and indexes are, without the version table."""
+    engine = engine_of(url)
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            found = connection.execute(
+                text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+            )
+            return {name: sql for name, sql in found if name != VERSION_TABLE}
+        names = [name for name in inspect(engine).get_table_names() if name != VERSION_TABLE]
+        # The next number to give out is no part of the schema.
+        return {
+            name: connection.execute(text(f"SHOW CREATE TABLE {name}")).one()[1] for name in names
+        }
+
+
+@pytest.fixture
+def tomorrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Turns this program into a later one: call it with what its second revision does."""
+    folder = tmp_path / "migrations"
+    shutil.copytree(Path(schema.__file__).with_name("migrations"), folder)
+
+    def config() -> Config:
+        made = Config()
+        made.set_main_option("script_location", str(folder).replace("%", "%%"))
+        made.attributes["version_table"] = VERSION_TABLE
+        return made
+
+    def become(upgrade: str) -> None:
+        (folder / "versions" / "0002_more.py").write_text(
+            '"""More."""\n'
+            "import sqlalchemy as sa\n"
+            "from alembic import op\n"
+            'revision, down_revision = "0002", "0001"\n'
+            f"def upgrade() -> None:\n    {upgrade}\n",
+            encoding="ascii",
+        )
+        monkeypatch.setattr(schema, "_config", config)
+
+    return become
+
+
+ONE_MORE = 'op.create_table("more", sa.Column("a", sa.Integer), if_not_exists=True)'
+
+
+def test_a_database_is_made_once(url: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """From nothing, in steps that are told; again there is nothing to do. Nothing is printed."""
+    assert migrate(url) == [FIRST]
+    with closing(open_store(url)) as store:
+        epoch = store.epoch()
+        receipt = store.record([mark()], now=1, lease=0).outcomes
+
+    assert migrate(url) == []
+
+    require_current(url)
+    with closing(open_store(url)) as store:
+        assert store.epoch() == epoch
+        assert store.record([mark()], now=2, lease=0).outcomes == receipt
+    assert tuple(capfd.readouterr()) == ("", "")
+
+
+def test_two_databases_have_different_epochs(url: str, tmp_path: Path) -> None:
+    """Seqs of one mean nothing in the other."""
+    other = f"sqlite:///{tmp_path}/other.db"
+    epochs = set()
+    for each in (url, other):
+        migrate(each)
+        with closing(open_store(each)) as store:
+            epochs.add(store.epoch())
+    assert len(epochs) == 2
+
+
+def test_several_processes_may_start_at_once(url: str) -> None:
+    """One makes the schema, the others wait and find it made."""
+    with ProcessPoolExecutor(4, multiprocessing.get_context("spawn")) as processes:
+        done = list(processes.map(migrate, [url] * 4))
+    assert sorted(done) == [[], [], [], [FIRST]]
+    require_current(url)
+
+
+def test_the_migrations_make_what_the_metadata_says(url: str) -> None:
+    """By Alembic's comparison, of types and defaults too."""
+    migrate(url)
+    with engine_of(url).connect() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "version_table": VERSION_TABLE,
+                "compare_type": True,
+                "compare_server_default": True,
+            },
+        )
+        assert compare_metadata(context, metadata) == []
+
+
+def test_the_migrations_make_exactly_what_the_metadata_makes(
+    url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Word for word, as the database tells it: checks, collations and engines too."""
+    migrate(url)
+    by_migrations = told(url)
+    engine = engine_of(url)
+    with engine.begin() as connection:
+        metadata.drop_all(connection)
+        metadata.create_all(connection)
+    assert by_migrations == told(url)
+    assert set(metadata.tables) <= set(by_migrations)
+
+
+def test_a_database_without_tables_is_refused_in_words(url: str) -> None:
+    """Looking does not make a file either."""
+    for _ in range(2):
+        with pytest.raises(SchemaError, match="no tables of seenby yet; run: seenby migrate"):
+            require_current(url)
+    if url.startswith("sqlite"):
+        assert not Path(url.removeprefix("sqlite:///")).exists()
+
+
+def test_an_older_schema_is_refused_until_it_is_migrated(
+    url: str, tomorrow: Callable[[str], None]
+) -> None:
+    """The sentence names both revisions and what to do; migrating takes the missing step only."""
+    migrate(url)
+    tomorrow(ONE_MORE)
+
+    with pytest.raises(SchemaError, match=r"older .*0001, wanted 0002\); run: seenby migrate"):
+        require_current(url)
+
+    assert migrate(url) == ["0002: More."]
+    require_current(url)
+
+
+def test_a_newer_schema_is_refused(
+    url: str, tomorrow: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An old program neither serves it nor touches it; the sentence names both revisions."""
+    today = schema._config
+    tomorrow(ONE_MORE)
+    assert migrate(url) == [FIRST, "0002: More."]
+
+    monkeypatch.setattr(schema, "_config", today)
+    for call in (migrate, require_current):
+        with pytest.raises(SchemaError, match=r"newer seenby: .*0002, .* up to 0001"):
+            call(url)
+
+
+def test_a_step_that_fails_leaves_the_schema_as_it_was(
+    url: str, tomorrow: Callable[[str], None]
+) -> None:
+    """At the revision before, with its data; mended, the same step goes through."""
+    migrate(url)
+    with closing(open_store(url)) as store:
+        store.record([mark()], now=1, lease=0)
+    tomorrow(f'{ONE_MORE}; op.execute("SELECT 1 FROM nowhere")')
+
+    with pytest.raises(StoreUnavailable, match="nowhere"):
+        migrate(url)
+
+    with pytest.raises(SchemaError, match="older"):
+        require_current(url)
+    if url.startswith("sqlite"):
+        assert "more" not in told(url)
+    tomorrow(f"{ONE_MORE}; 1")
+    assert migrate(url) == ["0002: More."]
+    with closing(open_store(url)) as store:
+        assert store.heads(["ann"])[1]["ann"].head == 1
+
+
+def test_a_migration_that_was_cut_short_is_taken_up_again(url: str) -> None:
+    """MariaDB has no transactions for tables: every step of a revision may run twice."""
+    migrate(url)
+    whole = told(url)
+    with closing(open_store(url)) as store:
+        epoch = store.epoch()
+        change(store, f"DELETE FROM {VERSION_TABLE}")
+        change(store, "DROP TABLE devices")
+        change(
+            store,
+            "DROP INDEX events_by_time" + ("" if "sqlite" in url else " ON events"),
+        )
+
+    assert migrate(url) == [FIRST]
+
+    assert told(url) == whole
+    with closing(open_store(url)) as store:
+        assert store.epoch() == epoch
+
+
+def test_another_program_may_use_alembic_in_the_same_database(url: str) -> None:
+    """Its version table is neither read nor written."""
+    with engine_of(url).begin() as connection:
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
+        connection.execute(text("INSERT INTO alembic_version VALUES ('feedbeef')"))
+    assert migrate(url) == [FIRST]
+    require_current(url)
+    with closing(open_store(url)) as store:
+        assert rows(store, "SELECT version_num FROM alembic_version") == [("feedbeef",)]
+
+
+def test_who_keeps_the_schema_to_himself_for_too_long_is_named(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait for another process's change is bounded."""
+    migrate(url)
+    monkeypatch.setattr(sqlite, "ALONE_SECONDS", 0.1)
+    monkeypatch.setattr(mysql, "ALONE_SECONDS", 0)
+    monkeypatch.setattr(schema, "TRY_SECONDS", 0.1)
+    with closing(open_store(url)) as other:
+        if url.startswith("sqlite"):
+            change(other, "BEGIN IMMEDIATE")
+        else:
+            rows(other, "SELECT GET_LOCK(CONCAT('seenby_', MD5(DATABASE())), 0)")
+        with pytest.raises(StoreUnavailable, match=r"another process|locked"):
+            migrate(url)
+        require_current(url)
+    assert migrate(url) == []
