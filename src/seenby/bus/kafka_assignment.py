@@ -1,7 +1,6 @@
 """The partitions one consumer reads, chosen by hand: where each was joined, how far it is.
 
-Used by one thread. Every method may raise KafkaException; none waits longer than ANSWER_WITHIN
-for a broker, but for close().
+Used by the thread that owns the consumer. Nothing here asks a broker, so nothing waits.
 """
 
 from __future__ import annotations
@@ -15,12 +14,9 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Consumer
 
-ANSWER_WITHIN = 2.0
-"""Seconds that a broker has for an answer."""
-
 
 class Assignment:
-    """What *consumer* reads of *topic*."""
+    """What *consumer* reads of *topic*. Its methods may raise KafkaException."""
 
     def __init__(self, consumer: Consumer, topic: str) -> None:
         self._consumer = consumer
@@ -28,23 +24,17 @@ class Assignment:
         self._joined: dict[int, int] = {}
         self._committed: dict[int, int] = {}
 
-    @property
-    def joined(self) -> int:
-        """How many partitions are read."""
+    def __contains__(self, partition: int) -> bool:
+        return partition in self._joined
+
+    def __len__(self) -> int:
         return len(self._joined)
 
-    def join(self, partition: int, *, at_start: bool) -> None:
-        """Read *partition* from its end as the broker knows it now, or from its start."""
-        if partition in self._joined:
-            return
-        found = self._consumer.get_watermark_offsets(self._of(partition), timeout=ANSWER_WITHIN)
-        # The library's own promise: a pair, or None when nobody answered in time.
-        if found is None:
-            raise TimeoutError(f"no answer within {ANSWER_WITHIN} s")
-        start, end = found
-        offset = start if at_start else end
-        self._consumer.incremental_assign([self._of(partition, offset)])
-        self._joined[partition] = offset
+    def join(self, partition: int, offset: int) -> None:
+        """Read *partition* from *offset*, unless it is read already."""
+        if partition not in self._joined:
+            self._consumer.incremental_assign([self._of(partition, offset)])
+            self._joined[partition] = offset
 
     def leave(self, partition: int) -> None:
         """Read *partition* no longer, if it is read."""
@@ -66,15 +56,15 @@ class Assignment:
                 moved.append(self._of(place.partition, offset))
         return moved, lag
 
-    def commit(self, offsets: Sequence[TopicPartition], *, wait: bool) -> None:
-        """Commit *offsets* under the consumer's group, which has no members."""
-        if not offsets:
-            return
-        if wait:
-            self._consumer.commit(offsets=list(offsets), asynchronous=False)
-        else:
+    def commit(self, offsets: Sequence[TopicPartition]) -> None:
+        """Commit *offsets*, without waiting, under the consumer's group, which has no members."""
+        if offsets:
             self._consumer.commit(offsets=list(offsets), asynchronous=True)
-        self._committed.update((place.partition, place.offset) for place in offsets)
+            self._committed.update((place.partition, place.offset) for place in offsets)
+
+    def uncommitted(self) -> None:
+        """A commit has failed: all offsets are to be committed again."""
+        self._committed.clear()
 
     def _of(self, partition: int, offset: int = OFFSET_INVALID) -> TopicPartition:
         return TopicPartition(self._topic, partition, offset)

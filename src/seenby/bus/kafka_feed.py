@@ -1,9 +1,10 @@
 """The gateway's side of Kafka: a consumer without a group membership, and two threads.
 
-One thread reads: batches of records become events and go to the loop, at most two at a time. The
-other keeps: it joins and leaves partitions while records flow, asks for the topic's layout, and
-commits offsets so that Kafka's own tools show the lag. A broker that hangs holds up the second
-thread only.
+One thread reads, and alone uses the consumer: batches of records become events and go to the
+loop, at most two at a time; between them it takes up and gives up partitions, and commits offsets
+so that Kafka's own tools show the lag. The other thread asks, through a client of its own, where
+a partition ends and what the topic's layout is. So a broker that hangs holds up questions only.
+(A Consumer lets one thread in at a time, and poll() is inside nearly always.)
 
 A partition is joined at its end as the broker knows it at that moment, so the offset from which
 everything is delivered is known before join() returns. Should that offset become void (the topic
@@ -22,11 +23,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from seenby.bus.base import NoFeedMetrics
 from seenby.bus.dead_letters import SUFFIX, DeadLetters
-from seenby.bus.kafka_assignment import ANSWER_WITHIN, Assignment
+from seenby.bus.kafka_assignment import Assignment
 from seenby.bus.kafka_records import Records
 from seenby.bus.partitions import Layout
 from seenby.errors import BusUnavailable
@@ -45,14 +46,21 @@ BATCH = 256
 IN_FLIGHT = 2
 """Batches between the reading thread and the loop."""
 
-POLL = 0.1
-"""Seconds that the reading thread waits for a record before it looks around."""
+POLL = 0.02
+"""Seconds that the reading thread waits for a record before it looks around: what a join takes."""
 
 PROGRESS_EVERY = 1.0
-"""Seconds between commits and reports; while Kafka is away, between questions for it."""
+"""Seconds between commits and reports."""
 
-REFRESH_EVERY = 30.0
-"""Seconds between questions for the topic's layout while it answers."""
+ANSWER_WITHIN = 2.0
+"""Seconds that a broker has for an answer."""
+
+REFRESH_EVERY = 3.0
+"""Seconds between questions for the topic's layout: with ANSWER_WITHIN, the time in which a broker
+that hangs is noticed, which the library itself would take a minute for."""
+
+RETRY_EVERY = 1.0
+"""The same while Kafka, or the topic, is not there."""
 
 ALL_BROKERS_DOWN = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001 -- librdkafka's own names
 OFFSET_VOID = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001
@@ -104,16 +112,19 @@ class KafkaFeed:
             "fetch.wait.max.ms": 100,
             "reconnect.backoff.max.ms": 1000,
             "log_level": 0,
-            "error_cb": self._on_error,
         }
         self._healthy = False
         self._missing = False
         self._closing = False
-        self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._questions: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._wanted: set[int] = set()
+        self._partitions = 0
         self._slots = threading.Semaphore(IN_FLIGHT)
         self._records = Records(self._dead_letters)
         self._reported = (0, 0, 0, 0)
-        self._next_refresh = self._next_progress = 0.0
+        self._next_progress = 0.0
+        self._refreshed = -REFRESH_EVERY
         self._threads: list[threading.Thread] = []
 
     @property
@@ -121,7 +132,7 @@ class KafkaFeed:
         """Whether the topic was there when last asked for; and read whole, if it is to be."""
         if not self._healthy:
             return False
-        return not self._all or self._assignment.joined >= self._layout.count
+        return not self._all or len(self._assignment) >= self._layout.count
 
     def start(
         self,
@@ -136,11 +147,13 @@ class KafkaFeed:
         self._deliver = deliver
         self._on_growth = on_growth
         self._records.epoch, self._records.wanted = epoch, wanted
-        self._consumer = Consumer(self._settings)
+        self._asker = Consumer(self._settings)
+        callbacks = {"error_cb": self._on_error, "on_commit": self._on_commit}
+        self._consumer = Consumer(self._settings | callbacks)
         self._assignment = Assignment(self._consumer, self._topic)
         self._threads = [
             threading.Thread(target=self._run, args=(step,), name=name, daemon=True)
-            for name, step in (("kafka-reader", self._read), ("kafka-keeper", self._keep))
+            for name, step in (("kafka-reader", self._read), ("kafka-asker", self._ask))
         ]
         for thread in self._threads:
             thread.start()
@@ -162,19 +175,19 @@ class KafkaFeed:
         if self._closing or not self._threads:
             raise BusUnavailable("the feed is not running")
         answer: asyncio.Future[str] = self._loop.create_future()
-        self._commands.put(partial(self._join, partition, answer))
+        self._questions.put(partial(self._join, partition, answer))
         why = await answer
         if why:
             raise BusUnavailable(f"partition {partition} of {self._topic} was not joined: {why}")
 
     def leave(self, partition: int) -> None:
         """Stop reading a partition; unknown ones are ignored."""
-        self._commands.put(partial(self._leave, partition))
+        self._questions.put(partial(self._leave, partition))
 
     async def close(self) -> None:
         """Commit offsets and stop."""
         self._closing = True
-        self._commands.put(lambda: None)
+        self._questions.put(lambda: None)
         if self._threads:
             await asyncio.to_thread(self._end)
             self._report(0)
@@ -185,9 +198,6 @@ class KafkaFeed:
         """The topic has so many partitions. Here, so that an answer and on_growth agree."""
         if self._layout.learn(partitions, self._clock()) and self._on_growth is not None:
             self._on_growth()
-        if self._all:
-            for partition in range(partitions):
-                self._commands.put(partial(self._join, partition, None))
 
     def _arrive(self, events: list[Event]) -> None:
         try:
@@ -218,6 +228,10 @@ class KafkaFeed:
                 self._healthy = False
                 time.sleep(POLL)
 
+    def _answer(self, answer: asyncio.Future[str] | None, why: str) -> None:
+        if answer is not None:
+            self._tell(_resolve, answer, why)
+
     def _tell(self, what: Callable[..., None], *arguments: Any) -> None:
         try:
             self._loop.call_soon_threadsafe(what, *arguments)
@@ -227,6 +241,10 @@ class KafkaFeed:
     # The reading thread
 
     def _read(self) -> None:
+        _carry_out(self._orders)
+        if time.monotonic() >= self._next_progress:
+            self._progress()
+            self._next_progress = time.monotonic() + PROGRESS_EVERY
         # consume(n, timeout) would wait for n records or the timeout; this waits for the first.
         first = self._consumer.poll(POLL)
         if first is None:
@@ -248,100 +266,137 @@ class KafkaFeed:
         for record in records:
             error, partition = record.error(), record.partition()
             log.warning("partition_trouble", partition=partition, why=str(error))
+            self._healthy = False
             if error is not None and error.code() == OFFSET_VOID and partition is not None:
-                self._commands.put(partial(self._leave, partition))
-                self._commands.put(partial(self._join, partition, None))
-            else:
-                self._healthy = False
+                # Still wanted, so joined again with the next answer from Kafka.
+                self._assignment.leave(partition)
+
+    def _progress(self) -> None:
+        self._dead_letters.serve()
+        moved, lag = self._assignment.progress()
+        if self._healthy:
+            self._assignment.commit(moved)
+        self._tell(self._report, lag)
+
+    def _take_up(self, partition: int, offset: int, answer: asyncio.Future[str] | None) -> None:
+        why = ""
+        try:
+            self._assignment.join(partition, offset)
+        except KafkaException as error:
+            why = str(error)
+        self._answer(answer, why)
+
+    def _give_up(self, partition: int) -> None:
+        try:
+            self._assignment.leave(partition)
+        except KafkaException as error:
+            log.warning("partition_not_left", partition=partition, why=str(error))
 
     def _on_error(self, error: KafkaError) -> None:
         log.debug("kafka_error", client="feed", why=str(error))
         if error.code() == ALL_BROKERS_DOWN:
             self._away(str(error))
 
-    # The keeping thread
+    def _on_commit(self, error: KafkaError | None, _: Sequence[TopicPartition]) -> None:
+        if error is not None:
+            log.debug("offsets_not_committed", why=str(error))
+            self._assignment.uncommitted()
 
-    def _keep(self) -> None:
-        now = time.monotonic()
-        if now >= self._next_refresh or (not self._healthy and now >= self._next_progress):
+    # The asking thread
+
+    def _ask(self) -> None:
+        if time.monotonic() >= self._refresh_due():
             self._refresh()
-            self._next_refresh = time.monotonic() + REFRESH_EVERY
-        if now >= self._next_progress:
-            self._progress()
-            self._next_progress = time.monotonic() + PROGRESS_EVERY
+            self._refreshed = time.monotonic()
+        # Nothing comes for this client but news of its connections, which nobody wants.
+        self._asker.poll(0)
+        patience = min(self._refresh_due() - time.monotonic(), RETRY_EVERY)
         with contextlib.suppress(queue.Empty):
-            patience = max(self._next_progress - time.monotonic(), 0)
-            while True:
-                self._commands.get(timeout=patience)()
-                patience = 0
+            self._questions.get(timeout=max(patience, 0))()
+
+    def _refresh_due(self) -> float:
+        return self._refreshed + (REFRESH_EVERY if self._healthy else RETRY_EVERY)
 
     def _refresh(self) -> None:
         """Ask for the topic's layout, and so whether anybody is there."""
         try:
-            found = self._consumer.list_topics(self._topic, timeout=ANSWER_WITHIN)
+            found = self._asker.list_topics(self._topic, timeout=ANSWER_WITHIN)
         except KafkaException as error:
             self._away(str(error))
             return
         topic = found.topics[self._topic]
-        if topic.error is None:
-            if not self._healthy:
-                log.info("feed_healthy", topic=self._topic, partitions=len(topic.partitions))
-            self._healthy, self._missing = True, False
-            self._tell(self._learn, len(topic.partitions))
+        if topic.error is not None:
+            self._healthy = False
+            if not self._missing:
+                self._missing = True
+                todo = "create it with: seenby topic create"
+                log.warning("topic_missing", topic=self._topic, why=str(topic.error), todo=todo)
             return
-        self._healthy = False
-        if not self._missing:
-            self._missing = True
-            todo = "create it with: seenby topic create"
-            log.warning("topic_missing", topic=self._topic, why=str(topic.error), todo=todo)
+        partitions = len(topic.partitions)
+        if not self._healthy:
+            log.info("feed_healthy", topic=self._topic, partitions=partitions)
+        self._healthy, self._missing = True, False
+        self._partitions = partitions
+        self._tell(self._learn, partitions)
+        wanted = range(partitions) if self._all else self._wanted
+        for partition in [p for p in wanted if p not in self._assignment]:
+            self._join(partition, None)
 
     def _away(self, why: str) -> None:
         if self._healthy:
             log.warning("feed_unhealthy", topic=self._topic, why=why)
         self._healthy = False
 
-    def _progress(self) -> None:
-        self._dead_letters.serve()
-        moved, lag = self._assignment.progress()
-        if self._healthy:
-            self._assignment.commit(moved, wait=False)
-        self._tell(self._report, lag)
-
     def _join(self, partition: int, answer: asyncio.Future[str] | None) -> None:
-        why = ""
+        """Find out where *partition* is to be read from, and let it be read."""
         if self._closing:
             why = "the feed is closed"
         elif not self._healthy:
             why = "Kafka, or the topic, is not there"
+        elif not 0 <= partition < self._partitions:
+            why = f"the topic has {self._partitions} partitions"
         else:
+            place = TopicPartition(self._topic, partition)
             try:
+                # The library's own promise: a pair, or None when nobody answered in time.
+                found = self._asker.get_watermark_offsets(place, timeout=ANSWER_WITHIN)
+            except KafkaException as error:
+                found, why = None, str(error)
+            else:
+                why = f"no answer within {ANSWER_WITHIN} s"
+            if found is not None:
                 fresh = self._layout.fresh(partition, self._clock())
-                self._assignment.join(partition, at_start=fresh)
-            except (KafkaException, TimeoutError) as error:
-                why = str(error)
-                self._away(why)
-        if answer is not None:
-            self._tell(_resolve, answer, why)
+                self._wanted.add(partition)
+                self._orders.put(partial(self._take_up, partition, found[not fresh], answer))
+                return
+            self._away(why)
+        self._answer(answer, why)
 
     def _leave(self, partition: int) -> None:
-        try:
-            self._assignment.leave(partition)
-        except KafkaException as error:
-            log.warning("partition_not_left", partition=partition, why=str(error))
+        self._wanted.discard(partition)
+        self._orders.put(partial(self._give_up, partition))
+
+    # In the closing thread
 
     def _end(self) -> None:
         for thread in self._threads:
             thread.join()
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._commands.get_nowait()()
+        _carry_out(self._questions)
+        _carry_out(self._orders)
         with contextlib.suppress(KafkaException):
             if self._healthy:
                 moved, _ = self._assignment.progress()
-                self._assignment.commit(moved, wait=True)
+                self._assignment.commit(moved)
         self._healthy = False
         self._consumer.close()
+        self._asker.close()
         self._dead_letters.close(1.0)
+
+
+def _carry_out(tasks: queue.SimpleQueue[Callable[[], None]]) -> None:
+    with contextlib.suppress(queue.Empty):
+        while True:
+            tasks.get_nowait()()
 
 
 def _resolve(answer: asyncio.Future[str], why: str) -> None:
