@@ -111,6 +111,7 @@ def upgrade() -> None:
         **ON_MYSQL,
     )
     create_index("events_by_time", "events", "at")
+    create_index("outbox_by_created", "outbox", "created")
     create_index("devices_by_last_seen", "devices", "last_seen")
     meta = op.create_table(
         "meta",
