@@ -62,6 +62,9 @@ that hangs is noticed, which the library itself would take a minute for."""
 RETRY_EVERY = 1.0
 """The same while Kafka, or the topic, is not there."""
 
+CLOSE_WITHIN = 3.0
+"""Seconds that close() waits for the last commit. On a broker that hangs it would not return."""
+
 ALL_BROKERS_DOWN = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001 -- librdkafka's own names
 OFFSET_VOID = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001
 
@@ -152,8 +155,11 @@ class KafkaFeed:
         self._consumer = Consumer(self._settings | callbacks)
         self._assignment = Assignment(self._consumer, self._topic)
         self._threads = [
-            threading.Thread(target=self._run, args=(step,), name=name, daemon=True)
-            for name, step in (("kafka-reader", self._read), ("kafka-asker", self._ask))
+            threading.Thread(target=self._run, args=(step, end), name=name, daemon=True)
+            for name, step, end in (
+                ("kafka-reader", self._read, self._end_reading),
+                ("kafka-asker", self._ask, self._asker.close),
+            )
         ]
         for thread in self._threads:
             thread.start()
@@ -185,7 +191,7 @@ class KafkaFeed:
         self._questions.put(partial(self._leave, partition))
 
     async def close(self) -> None:
-        """Commit offsets and stop."""
+        """Commit offsets and stop; takes little more than CLOSE_WITHIN at most."""
         self._closing = True
         self._questions.put(lambda: None)
         if self._threads:
@@ -219,7 +225,7 @@ class KafkaFeed:
 
     # In both threads
 
-    def _run(self, step: Callable[[], None]) -> None:
+    def _run(self, step: Callable[[], None], end: Callable[[], None]) -> None:
         while not self._closing:
             try:
                 step()
@@ -227,6 +233,7 @@ class KafkaFeed:
                 log.exception("feed_thread_failed")
                 self._healthy = False
                 time.sleep(POLL)
+        end()
 
     def _answer(self, answer: asyncio.Future[str] | None, why: str) -> None:
         if answer is not None:
@@ -279,18 +286,25 @@ class KafkaFeed:
         self._tell(self._report, lag)
 
     def _take_up(self, partition: int, offset: int, answer: asyncio.Future[str] | None) -> None:
-        why = ""
-        try:
-            self._assignment.join(partition, offset)
-        except KafkaException as error:
-            why = str(error)
+        why = "the feed is closed"
+        if not self._closing:
+            try:
+                self._assignment.join(partition, offset)
+                why = ""
+            except KafkaException as error:
+                why = str(error)
         self._answer(answer, why)
 
     def _give_up(self, partition: int) -> None:
-        try:
+        if not self._closing:
             self._assignment.leave(partition)
-        except KafkaException as error:
-            log.warning("partition_not_left", partition=partition, why=str(error))
+
+    def _end_reading(self) -> None:
+        if self._healthy:
+            with contextlib.suppress(KafkaException):
+                moved, _ = self._assignment.progress()
+                self._assignment.commit(moved)
+        self._consumer.close()
 
     def _on_error(self, error: KafkaError) -> None:
         log.debug("kafka_error", client="feed", why=str(error))
@@ -379,17 +393,13 @@ class KafkaFeed:
     # In the closing thread
 
     def _end(self) -> None:
+        end = time.monotonic() + CLOSE_WITHIN
         for thread in self._threads:
-            thread.join()
+            thread.join(max(end - time.monotonic(), 0))
+        # Whoever still waits for a join is told that nothing comes of it.
         _carry_out(self._questions)
         _carry_out(self._orders)
-        with contextlib.suppress(KafkaException):
-            if self._healthy:
-                moved, _ = self._assignment.progress()
-                self._assignment.commit(moved)
         self._healthy = False
-        self._consumer.close()
-        self._asker.close()
         self._dead_letters.close(1.0)
 
 

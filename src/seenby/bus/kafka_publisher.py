@@ -35,6 +35,10 @@ DRAIN_WITHIN = 5.0
 POLL = 0.1
 """Seconds that the thread waits for an acknowledgement before it looks around."""
 
+STALL = 2.0
+"""Seconds without any acknowledgement, while some are waited for, after which the bus counts as
+away: a broker that hangs is then given no more."""
+
 PROBE_TIMEOUT = 1.0
 PROBE_EVERY = 0.25
 PROBE_EVERY_MAX = 2.0
@@ -83,6 +87,7 @@ class KafkaPublisher:
         self._broken = False
         self._closing = False
         self._pause, self._next_probe = PROBE_EVERY, 0.0
+        self._heard = time.monotonic()
         self._producer = Producer(self._settings)
         self._thread = threading.Thread(target=self._watch, name="kafka-publisher", daemon=True)
         self._thread.start()
@@ -114,7 +119,7 @@ class KafkaPublisher:
         self._produce(shown, epoch.encode(), batch)
         error = await batch.acknowledged
         if error is not None:
-            self._healthy = False
+            self._away(str(error))
             raise BusUnavailable(f"Kafka did not acknowledge a batch: {error}")
         self._healthy = not self._closing
 
@@ -142,7 +147,7 @@ class KafkaPublisher:
         except BufferError as error:
             raise BusUnavailable("too many records wait for Kafka already") from error
         except KafkaException as error:
-            self._healthy = False
+            self._away(str(error))
             raise BusUnavailable(f"Kafka took no record: {error}") from error
 
     # In the thread
@@ -161,12 +166,17 @@ class KafkaPublisher:
         self._healthy = False
 
     def _look(self) -> None:
-        self._producer.poll(POLL)
+        now = time.monotonic()
+        if self._producer.poll(POLL) or not len(self._producer):
+            self._heard = now
         if self._broken:
             self._replace()
-        if self._healthy:
+        elif now - self._heard > STALL:
+            # No question now: another broker than the one that hangs might answer it.
+            self._away(f"no acknowledgement for {STALL} s")
+        elif self._healthy:
             self._pause, self._next_probe = PROBE_EVERY, 0.0
-        elif time.monotonic() >= self._next_probe:
+        elif now >= self._next_probe:
             self._probe()
             self._next_probe = time.monotonic() + self._pause
             self._pause = min(self._pause * 2, PROBE_EVERY_MAX)
@@ -192,9 +202,12 @@ class KafkaPublisher:
         if error.fatal():
             self._broken = True
         if error.fatal() or error.code() == ALL_BROKERS_DOWN:
-            if self._healthy:
-                log.warning("publisher_unhealthy", topic=self._topic, why=str(error))
-            self._healthy = False
+            self._away(str(error))
+
+    def _away(self, why: str) -> None:
+        if self._healthy:
+            log.warning("publisher_unhealthy", topic=self._topic, why=why)
+        self._healthy = False
 
     def _replace(self) -> None:
         """Build a new producer; what the broken one still holds has failed."""
