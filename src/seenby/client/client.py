@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Self
 
 import aiohttp
@@ -12,6 +13,7 @@ from seenby.client.marks import Marks
 from seenby.client.pace import Pace
 from seenby.client.stream import OPEN_WITHIN, Receipts, Route
 from seenby.client.token import Credentials
+from seenby.errors import BadInput
 from seenby.model import Position
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ class Client:
         pace: time and chance; for tests.
 
     Raises:
-        BadInput: user_id or device_id cannot be an id.
+        BadInput: user_id or device_id cannot be an id, api or gateway cannot be an address.
     """
 
     def __init__(
@@ -59,8 +61,8 @@ class Client:
         self._user_id = inputs.user_id(user_id)
         self._device_id = inputs.device_id(device_id)
         self._credentials = Credentials(token)
-        self._api = api.rstrip("/")
-        self._gateway = gateway
+        self._api = _address(api, "api", "http", DEFAULT_API).rstrip("/")
+        self._gateway = _address(gateway, "gateway", "ws", DEFAULT_GATEWAY)
         self._pace = pace or Pace()
         self._cursor = Cursor(device=bool(device_id))
         self._http: aiohttp.ClientSession | None = None
@@ -175,3 +177,9 @@ class Client:
         if self._http is None:
             raise RuntimeError("use the client as a context manager: async with Client(...)")
         return self._http
+
+
+def _address(url: str, name: str, scheme: str, example: str) -> str:
+    if re.fullmatch(rf"{scheme}s?://[^\s/?#]+[^\s#]*", url) is None:
+        raise BadInput(name, f"an address such as {example}")
+    return url

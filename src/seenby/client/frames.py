@@ -8,10 +8,11 @@ it would be a silent hole.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
+from seenby.events import SECONDS_MAX
 from seenby.model import Position
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 SUBPROTOCOL = "seenby.v1"
 
+_Seconds = Annotated[int, msgspec.Meta(ge=0, le=SECONDS_MAX)]
+_Seq = Annotated[int, msgspec.Meta(ge=0)]
 
 # To the application
 
@@ -66,9 +69,9 @@ class Welcome(msgspec.Struct, frozen=True, tag_field="type", tag="welcome"):
     """The gateway's answer to hello; ``seq`` is the stream's head, ``heartbeat`` in seconds."""
 
     epoch: str
-    seq: int
+    seq: _Seq
     resumed: bool
-    heartbeat: float
+    heartbeat: Annotated[float, msgspec.Meta(gt=0)]
     user_id: str = ""
 
 
@@ -77,10 +80,10 @@ class ReceiptFrame(msgspec.Struct, frozen=True, tag_field="type", tag="read_rece
 
     msg_id: str
     reader_id: str
-    read_at: int
+    read_at: _Seconds
     conversation_id: str
-    timestamp: int
-    seq: int = 0
+    timestamp: _Seconds
+    seq: _Seq = 0
 
     def pushed(self, epoch: str) -> Pushed:
         """The same for the application."""
@@ -105,7 +108,7 @@ class ResetFrame(msgspec.Struct, frozen=True, tag_field="type", tag="reset"):
     """The position cannot be served whole."""
 
     epoch: str
-    seq: int
+    seq: _Seq
 
 
 class ErrorFrame(msgspec.Struct, frozen=True, tag_field="type", tag="error"):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from seenby.model import Position
 
 QUEUE_LIMIT = 1000
-"""Items that wait for the application before reading stops."""
+"""Items that wait for the application before reading stops; one frame may go over it."""
 
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 30.0
@@ -175,7 +175,8 @@ class Receipts:
         self._arrived.set()
         if self._task is not None:
             self._task.cancel()
-            await asyncio.wait([self._task])
+            # An error that nobody has asked for is of no use any more.
+            await asyncio.gather(self._task, return_exceptions=True)
         await self._end_the_one_before()
 
     # The connection's side
@@ -240,12 +241,10 @@ class Receipts:
                 batch=self._batch,
             )
         )
-        tasks = [
-            asyncio.create_task(work)
-            for work in (self._read(socket), self._listen_for_silence(), self._acknowledge(socket))
-        ]
+        works = (self._read(socket), self._listen_for_silence(), self._acknowledge(socket))
+        tasks = [asyncio.create_task(work) for work in works]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
                 async with asyncio.timeout(CLOSE_WITHIN):
@@ -255,14 +254,17 @@ class Receipts:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        return done.pop().result()
+        # In the order above: what the gateway said at the end counts more than that we noticed.
+        return next(task for task in tasks if not task.cancelled()).result()
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> Ending:
         while True:
+            # Before a frame is read, for what the cursor has taken must reach the queue.
+            await self._room_in_queue()
+            self._heard_at = self._pace.clock()
             self._reading = True
             message = await socket.receive()
             self._reading = False
-            self._heard_at = self._pace.clock()
             match message.type:
                 case aiohttp.WSMsgType.TEXT:
                     try:
@@ -270,7 +272,7 @@ class Receipts:
                     except ValueError as problem:
                         return Ending(LOST, f"a frame cannot be understood: {problem}")
                     if frame is not None:
-                        await self._take(frame)
+                        self._take(frame)
                 case aiohttp.WSMsgType.PING:
                     await socket.pong(message.data)
                 case aiohttp.WSMsgType.CLOSE:
@@ -282,11 +284,13 @@ class Receipts:
                 case _:
                     pass
 
-    async def _take(self, frame: frames.Frame) -> None:
+    async def _room_in_queue(self) -> None:
+        while len(self._items) >= QUEUE_LIMIT:
+            self._room.clear()
+            await self._room.wait()
+
+    def _take(self, frame: frames.Frame) -> None:
         for item in self._cursor.take(frame):
-            while len(self._items) >= QUEUE_LIMIT:
-                self._room.clear()
-                await self._room.wait()
             self._items.append(item)
             self._arrived.set()
         if isinstance(frame, frames.ErrorFrame):
@@ -309,7 +313,11 @@ class Receipts:
         while True:
             await self._ack_wanted.wait()
             self._ack_wanted.clear()
-            if await self._send_ack(socket):
+            try:
+                sent = await self._send_ack(socket)
+            except (aiohttp.ClientError, ConnectionError):
+                continue  # The reader will know how the connection ended.
+            if sent:
                 await self._pace.sleep(ACK_EVERY)
 
     async def _send_ack(self, socket: aiohttp.ClientWebSocketResponse) -> bool:

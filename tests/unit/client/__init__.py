@@ -1,0 +1,1 @@
+"""The Python client, against a gateway that says what the test wants."""
