@@ -13,6 +13,8 @@ from bisect import bisect_right
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from seenby.errors import (
     BusUnavailable,
     Conflict,
@@ -148,7 +150,8 @@ class FailingStore:
             mark.trace,
         )
         self._ends[mark.sender_id] = Head(event.seq, ends.floor, now)
-        self._events.setdefault(mark.sender_id, []).append(event)
+        # A trace goes along in the outbox only.
+        self._events.setdefault(mark.sender_id, []).append(replace(event, trace=""))
         events.append(event)
         return receipt
 
@@ -245,7 +248,11 @@ class FailingStore:
             ]
             for _, row in expired[:limit]:
                 row.leased_until = now + lease
-            return [OutboxBatch(number, list(row.events)) for number, row in expired[:limit]]
+            return [OutboxBatch(number, self._kept(row.events)) for number, row in expired[:limit]]
+
+    def _kept(self, events: Sequence[Event]) -> list[Event]:
+        """Those that were not trimmed."""
+        return [event for event in events if event.seq > self._ends[event.sender_id].floor]
 
     def release(self, outbox_ids: Sequence[int]) -> None:
         """End the lease of batches."""
