@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from seenby.errors import StoreUnavailable
+from seenby.errors import StoreRefused, StoreUnavailable
 from seenby.model import Position, Receipt
 from seenby.store import mysql
 from seenby.store.base import Ack, Head, Want
@@ -24,12 +24,14 @@ from tests.contract.store_adapters import (
     Adapter,
     change,
     counts,
+    empty,
     mark,
     numbered,
     rows,
     url_for,
 )
 from tests.faults.store_link import Link
+from tests.servers.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,18 +44,19 @@ if TYPE_CHECKING:
 LONG_AGO = NOW - 1000
 
 
-@pytest.fixture(params=DRIVERS)
-def adapter(request: pytest.FixtureRequest, mariadb_url: str) -> Adapter:
-    """A migrated database on MariaDB, and a driver."""
-    url = url_for(request.param, mariadb_url)
+@pytest.fixture(scope="module", params=["mysqlclient", "pymysql"])
+def adapter(request: pytest.FixtureRequest, mariadb_server: MariaDB) -> Adapter:
+    """A driver, and a migrated database on MariaDB that is made once."""
+    url = url_for(request.param, mariadb_server.database())
     migrate(url)
     return Adapter(request.param, url)
 
 
 @pytest.fixture
 def store(adapter: Adapter) -> Iterator[SqlStore]:
-    """A store on that database."""
+    """An empty store on that database."""
     with closing(adapter.open()) as opened:
+        empty(opened)
         yield opened
 
 
@@ -102,6 +105,7 @@ def one_round(store: SqlStore, number: int) -> Recorded:
     return recorded
 
 
+@pytest.mark.parametrize("adapter", DRIVERS, indirect=True)
 @pytest.mark.parametrize("answered", [False, True], ids=["message lost", "answer lost"])
 def test_wherever_the_link_breaks_the_outcome_is_the_same(
     adapter: Adapter, store: SqlStore, answered: bool
@@ -123,6 +127,7 @@ def test_wherever_the_link_breaks_the_outcome_is_the_same(
     check(store, recorded)
 
 
+@pytest.mark.parametrize("adapter", ["mysqlclient"], indirect=True)
 @pytest.mark.parametrize("answered", [False, True], ids=["message lost", "answer lost"])
 def test_wherever_a_trim_breaks_the_stream_is_whole(
     adapter: Adapter, store: SqlStore, answered: bool
@@ -175,73 +180,73 @@ def test_killed_connections_are_nobodys_error(adapter: Adapter, store: SqlStore)
 
 
 def test_what_was_answered_survives_a_power_cut(
-    adapter: Adapter, restartable_mariadb: MariaDB
+    adapter: Adapter, store: SqlStore, restartable_mariadb: MariaDB
 ) -> None:
     """The server is killed under load and started: each receipt is there, as it was answered."""
     recorded: list[Recorded] = []
     going = threading.Event()
 
-    def write(store: SqlStore, name: str) -> None:
+    def write(to: SqlStore, name: str) -> None:
         for number in range(400):
-            recorded.append(store.record([mark(f"{name}{number}")], now=NOW, lease=60))
+            recorded.append(to.record([mark(f"{name}{number}")], now=NOW, lease=60))
             if number == 20:
                 going.set()
 
-    with closing(adapter.open(retry_seconds=30)) as store, ThreadPoolExecutor(2) as writers:
-        writing = [writers.submit(write, store, name) for name in "ab"]
+    with closing(adapter.open(retry_seconds=30)) as lasting, ThreadPoolExecutor(2) as writers:
+        writing = [writers.submit(write, lasting, name) for name in "ab"]
         assert going.wait(10)
         restartable_mariadb.kill()
         restartable_mariadb.start()
         for each in writing:
             each.result()
         receipts = [each.outcomes[0] for each in recorded]
-        again = store.record(
+        again = lasting.record(
             [mark(each.msg_id) for each in receipts if isinstance(each, Receipt)],
             now=NOW + 1,
             lease=None,
         )
         assert again.outcomes == receipts
         assert again.events == []
-        check(store, recorded)
+        check(lasting, recorded)
 
 
 def test_a_store_that_is_away_says_so_in_time(
-    adapter: Adapter, restartable_mariadb: MariaDB
+    adapter: Adapter, store: SqlStore, restartable_mariadb: MariaDB
 ) -> None:
     """StoreUnavailable after the retry time, from every thread; nothing was recorded."""
     calls: list[Callable[[SqlStore], object]] = [
-        lambda store: store.record([mark()], now=NOW, lease=60),
-        lambda store: store.heads(["ann"]),
-        lambda store: store.pages([Want("ann", 0, 10)]),
-        lambda store: store.acknowledge([Ack("ann", "d", Position("e", 1))], now=NOW),
-        lambda store: store.claim(owner="n", lease=60, limit=1),
-        lambda store: store.trim(before=NOW, limit=1),
-        lambda store: store.ping(),
+        lambda to: to.record([mark()], now=NOW, lease=60),
+        lambda to: to.heads(["ann"]),
+        lambda to: to.pages([Want("ann", 0, 10)]),
+        lambda to: to.acknowledge([Ack("ann", "d", Position("e", 1))], now=NOW),
+        lambda to: to.claim(owner="n", lease=60, limit=1),
+        lambda to: to.trim(before=NOW, limit=1),
+        lambda to: to.ping(),
     ]
-    with closing(adapter.open(retry_seconds=0.3)) as store:
-        store.ping()
+    with closing(adapter.open(retry_seconds=0.3)) as away:
+        away.ping()
         restartable_mariadb.stop()
         for call in calls:
             began = time.monotonic()
             with pytest.raises(StoreUnavailable, match="not available"):
-                call(store)
+                call(away)
             assert 0.05 < time.monotonic() - began < 3.0
         with pytest.raises(StoreUnavailable), closing(adapter.open(retry_seconds=0)) as fresh:
             fresh.ping()
         restartable_mariadb.start()
         # The same thread, with no more ado.
-        assert store.heads(["ann"])[1] == {"ann": Head(0, 0)}
-        assert set(counts(store).values()) == {0}
-        assert len(store.record([mark()], now=NOW, lease=60).events) == 1
+        assert away.heads(["ann"])[1] == {"ann": Head(0, 0)}
+        assert set(counts(away).values()) == {0}
+        assert len(away.record([mark()], now=NOW, lease=60).events) == 1
 
 
 def test_a_restart_within_the_retry_time_is_not_noticed(
-    adapter: Adapter, restartable_mariadb: MariaDB
+    adapter: Adapter, store: SqlStore, restartable_mariadb: MariaDB
 ) -> None:
     """Who calls while the server is down is answered when it is up; so is the schema's check."""
     restartable_mariadb.stop()
-    with closing(adapter.open(retry_seconds=30)) as store, ThreadPoolExecutor(2) as callers:
-        recording = callers.submit(store.record, [mark()], now=NOW, lease=60)
+    with closing(adapter.open(retry_seconds=30)) as patient, ThreadPoolExecutor(2) as callers:
+        recording = callers.submit(patient.record, [mark()], now=NOW, lease=60)
         checking = callers.submit(require_current, adapter.url)
         restartable_mariadb.start()
         assert len(recording.result(30).events) == 1
@@ -274,21 +279,90 @@ def test_a_lock_that_is_held_too_long_is_a_store_away(
 
 
 def test_a_frozen_server_does_not_hold_a_thread_for_ever(
-    adapter: Adapter, restartable_mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch
+    adapter: Adapter, store: SqlStore, restartable_mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that neither answers nor closes is given up, and used again when it thaws."""
     monkeypatch.setattr(mysql, "STATEMENT_SECONDS", 1)
     monkeypatch.setattr(mysql, "CONNECT_SECONDS", 1)
     server = restartable_mariadb._own()
-    with closing(adapter.open(retry_seconds=0)) as store:
-        store.ping()
+    with closing(adapter.open(retry_seconds=0)) as hasty:
+        hasty.ping()
         server.send(signal.SIGSTOP)
         try:
             for _ in range(2):
                 with pytest.raises(StoreUnavailable):
-                    store.record([mark()], now=NOW, lease=60)
+                    hasty.record([mark()], now=NOW, lease=60)
         finally:
             server.send(signal.SIGCONT)
     with closing(adapter.open()) as thawed:
         assert isinstance(thawed.record([mark()], now=NOW, lease=60).outcomes[0], Receipt)
         assert counts(thawed)["receipts"] == 1
+
+
+def connection_id(store: SqlStore) -> int:
+    """The server's number for the calling thread's connection."""
+    [(number,)] = rows(store, "SELECT CONNECTION_ID()")
+    return int(number)
+
+
+def test_a_connection_to_a_server_that_cannot_serve_is_given_up(store: SqlStore) -> None:
+    """After a failover the old server may live on, read-only: the next call connects anew."""
+    first = connection_id(store)
+    assert connection_id(store) == first
+    with pytest.raises(StoreUnavailable):
+        change(store, "SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 1290, MESSAGE_TEXT = 'read-only'")
+    assert connection_id(store) != first
+
+
+def test_a_value_that_is_refused_costs_no_connection(store: SqlStore) -> None:
+    """The server is well; only the value was not."""
+    first = connection_id(store)
+    with pytest.raises(StoreRefused):
+        store.record([mark("x" * 65)], now=NOW, lease=None)
+    assert connection_id(store) == first
+
+
+def test_an_idle_connection_that_the_server_closed_is_replaced(
+    adapter: Adapter, store: SqlStore
+) -> None:
+    """At once, without an error, within the smallest retry time that allows a second attempt."""
+    with closing(adapter.open(retry_seconds=0.1)) as idle:
+        first = connection_id(idle)
+        kill_connections(store)
+        assert connection_id(idle) != first
+
+
+def test_a_closed_store_leaves_no_connection(adapter: Adapter, store: SqlStore) -> None:
+    """Of none of its threads; and afterwards it is away."""
+    closed = adapter.open()
+    gate = threading.Barrier(3)
+
+    def use() -> int:
+        gate.wait(10)
+        return connection_id(closed)
+
+    with ThreadPoolExecutor(3) as threads:
+        numbers = [future.result() for future in [threads.submit(use) for _ in range(3)]]
+        closed.close()
+        wait_until("the server has seen them go", lambda: not alive(store, numbers))
+        with pytest.raises(StoreUnavailable, match="closed"):
+            threads.submit(closed.ping).result()
+
+
+def alive(store: SqlStore, numbers: list[int]) -> bool:
+    """Whether the server still has any of these connections."""
+    wanted = ", ".join(map(str, numbers))
+    return bool(rows(store, f"SELECT 1 FROM information_schema.processlist WHERE id IN ({wanted})"))
+
+
+def test_weak_settings_of_the_server_are_named(
+    store: SqlStore, restartable_mariadb: MariaDB
+) -> None:
+    """As it runs now, not as it was started."""
+    assert store.durability_warnings() == []
+    change(store, "SET GLOBAL innodb_flush_log_at_trx_commit = 2")
+    try:
+        [warning] = store.durability_warnings()
+    finally:
+        change(store, "SET GLOBAL innodb_flush_log_at_trx_commit = 1")
+    assert "innodb_flush_log_at_trx_commit is 2" in warning

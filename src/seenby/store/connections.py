@@ -212,12 +212,19 @@ class Connections:
         connection = self._mine()
         try:
             return work(connection)
-        except BaseException:
+        except BaseException as error:
             try:
                 connection.undo()
             except self._dialect.errors:
                 self._drop(connection)
+            else:
+                # The next may lead to a server that can: the old one, after a failover, only reads.
+                if self._is_away(error):
+                    self._drop(connection)
             raise
+
+    def _is_away(self, error: BaseException) -> bool:
+        return isinstance(error, self._dialect.errors) and self._dialect.fault(error) is Fault.AWAY
 
     def _mine(self) -> Connection:
         """The calling thread's connection, made when there is none."""

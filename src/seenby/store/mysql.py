@@ -50,6 +50,11 @@ PASSING = {
     1020,  # record has changed since last read (MariaDB 11.8)
     1040,  # too many connections
     1053,  # server shutdown in progress
+    1158,  # error reading packets, and so on: the connection is lost
+    1159,
+    1160,
+    1161,
+    1203,  # too many connections of this user
     1205,  # lock wait timeout
     1213,  # deadlock
     1317,  # query interrupted
@@ -82,7 +87,7 @@ WEAK_SETTINGS = {
         "innodb_flush_log_at_trx_commit is {}: a power failure may lose commits; set it to 1",
     ),
     "innodb_doublewrite": (
-        {"OFF", "0"},
+        {"OFF", "0", "DETECT_ONLY"},
         "innodb_doublewrite is {}: a power failure may tear a page; set it to ON",
     ),
 }

@@ -36,7 +36,8 @@ BUSY_SECONDS = 5.0
 ALONE_SECONDS = 60.0
 """The same for a change of the schema."""
 
-PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+# PROTOCOL: another process was faster at the write-ahead log's locks, again and again.
+PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 REFUSED = {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG}
 RACE = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
 

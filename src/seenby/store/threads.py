@@ -40,7 +40,7 @@ class StoreThreads:
     async def write(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a method of the store that writes; such calls run one after the other.
 
-        A caller that is cancelled stops waiting; the call itself runs to its end.
+        A caller that is cancelled stops waiting; a call that has begun runs to its end.
         """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._writer, partial(call, *args, **kwargs))

@@ -1,0 +1,1 @@
+"""Tests of the store's parts that need no database."""
