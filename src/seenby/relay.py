@@ -37,8 +37,9 @@ SWEEP_EVERY = 1.0
 SWEEP_BATCHES = 20
 """Outbox rows claimed at once: about ten thousand events."""
 
-MAX_BACKOFF = 30.0
-"""Longest pause of a sweeper that keeps failing, in seconds."""
+MAX_BACKOFF = 10.0
+"""Longest pause of a sweeper that keeps failing, in seconds: how late it may notice that the store
+is back."""
 
 DRAIN_WITHIN = 5.0
 """Seconds that close() waits for the bus; what is left stays in the outbox."""
@@ -93,10 +94,15 @@ class Relay:
     def committed(self, recorded: Recorded, *, discarded: Sequence[int]) -> None:
         """Publish a batch that has just been committed; forget the rows deleted with it."""
         self._done.difference_update(discarded)
-        publisher = self._publisher
-        if recorded.outbox_id is None or publisher is None or not publisher.healthy:
+        publisher, outbox_id = self._publisher, recorded.outbox_id
+        if outbox_id is None or publisher is None:
             return
-        self._spawn(self._publish(publisher, recorded.outbox_id, recorded.events, recorded.epoch))
+        if publisher.healthy:
+            self._spawn(self._publish(publisher, outbox_id, recorded.events, recorded.epoch))
+        else:
+            # The bus may have gone during the commit, and left the row with a full lease.
+            self._failed.add(outbox_id)
+            self._flush_later()
 
     async def close(self) -> None:
         """Wait a bounded time for what is on its way, tidy the outbox, close the bus."""
@@ -105,11 +111,15 @@ class Relay:
             await asyncio.gather(self._sweeper, return_exceptions=True)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=DRAIN_WITHIN)
+        if self._publisher is not None:
+            await self._publisher.close()
+        # What the bus has not acknowledged by now it never will.
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._flush_timer is not None:
             self._flush_timer.cancel()
         await self._flush()
-        if self._publisher is not None:
-            await self._publisher.close()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -119,19 +129,21 @@ class Relay:
     async def _publish(
         self, publisher: Publisher, outbox_id: int, events: Sequence[Event], epoch: str
     ) -> None:
+        acknowledged = False
         try:
             await publisher.publish(events, epoch=epoch)
+            acknowledged = True
         except BusUnavailable as error:
-            self._metrics.published("error", len(events))
             log.warning("publish_failed", outbox_id=outbox_id, events=len(events), why=str(error))
-            self._failed.add(outbox_id)
-        else:
-            self._metrics.published("ok", len(events))
-            self._done.add(outbox_id)
-            for event in events:
-                if event.trace:
-                    log.debug("published", trace=event.trace, sender=event.sender_id, seq=event.seq)
-        self._flush_later()
+        except Exception:
+            log.exception("publish_failed", outbox_id=outbox_id, events=len(events))
+        finally:
+            (self._done if acknowledged else self._failed).add(outbox_id)
+            self._metrics.published("ok" if acknowledged else "error", len(events))
+            self._flush_later()
+        for event in events if acknowledged else ():
+            if event.trace:
+                log.debug("published", trace=event.trace, sender=event.sender_id, seq=event.seq)
 
     def _flush_later(self) -> None:
         if self._flush_timer is None:
@@ -160,17 +172,21 @@ class Relay:
         pause = SWEEP_EVERY
         while True:
             await asyncio.sleep(pause)
+            longer = min(max(pause, SWEEP_EVERY) * 2, MAX_BACKOFF)
             try:
-                swept = await self._sweep()
+                pause = 0.0 if await self._sweep() == SWEEP_BATCHES else SWEEP_EVERY
             except SeenbyError as error:
-                pause = min(pause * 2, MAX_BACKOFF)
+                pause = longer
                 log.warning("sweep_failed", why=str(error), next_in=pause)
-            else:
-                pause = 0.0 if swept == SWEEP_BATCHES else SWEEP_EVERY
+            except Exception:
+                pause = longer
+                log.exception("sweep_failed", next_in=pause)
 
     async def _sweep(self) -> int:
         """Publish what was left behind; how many batches were."""
         store = self._threads.store
+        # What the store was not there to tidy before.
+        await self._flush()
         self._metrics.outbox(await self._threads.read(store.outbox))
         if self._publisher is None or not self._publisher.healthy:
             return 0
@@ -179,16 +195,17 @@ class Relay:
         )
         if not batches:
             return 0
-        epoch = await self._threads.read(store.epoch)
-        published: list[int] = []
+        published: set[int] = set()
         try:
+            epoch = await self._threads.read(store.epoch)
             for batch in batches:
-                await self._publisher.publish(batch.events, epoch=epoch)
-                self._metrics.published("swept", len(batch.events))
-                published.append(batch.id)
+                # Otherwise it is published, and only its deletion is late.
+                if batch.id not in self._done:
+                    await self._publisher.publish(batch.events, epoch=epoch)
+                    self._metrics.published("swept", len(batch.events))
+                published.add(batch.id)
         finally:
-            left = [batch.id for batch in batches if batch.id not in published]
             self._done.update(published)
-            self._failed.update(left)
+            self._failed.update({batch.id for batch in batches} - published)
             await self._flush()
         return len(batches)

@@ -134,4 +134,9 @@ class MemoryFeed:
         if epoch != self._epoch:
             wanted = [replace(event, seq=0) for event in wanted]
         self._metrics.consumed("ok", len(wanted))
-        asyncio.get_running_loop().call_soon(self._deliver, wanted)
+        asyncio.get_running_loop().call_soon(self._hand_over, wanted)
+
+    def _hand_over(self, events: list[Event]) -> None:
+        # Closed in between, it is to deliver nothing more.
+        if self._deliver is not None:
+            self._deliver(events)
