@@ -40,7 +40,8 @@ def test_one_mark_from_request_to_push(
     api = launch("api", **settings)
     gateway = launch("gateway", **settings)
     reader = Api(api.api)
-    with Device(gateway.gateway, "sender", "phone") as phone:
+    with Device(gateway.gateway, "sender", hello={}) as phone:
+        phone.wait("welcome: what is pushed before comes from the store", lambda d: bool(d.frames))
         status, document = reader.request(
             "POST",
             "/api/v1/messages/read",
