@@ -111,7 +111,7 @@ class Both:
         )
         assert self.shown(fake) == self.shown(real)
         self.ask("forget_device", self.user, self.device)
-        self.ask("forget_devices", unseen_since=self.now - 20, limit=2)
+        self.ask("forget_devices", unseen_since=self.now - 20, limit=100)
 
     def outbox(self) -> None:
         """The same batches are claimed, and the oldest row is released or deleted."""
