@@ -16,7 +16,7 @@ PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
 # What the servers' packages bring is needed to build mysqlclient: first things first, even with -j.
 .NOTPARALLEL:
-.PHONY: help run test setup setup-dev servers check lint fix lock clean
+.PHONY: help run test setup setup-dev servers bench check lint fix docs lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' \
@@ -34,6 +34,9 @@ setup-dev: $(VENV)/.setup-dev ## The same, with the tools for tests and checks
 servers: ## Install the real servers the tests start (MariaDB, Kafka)
 	scripts/install-test-servers
 
+bench: servers setup-dev ## Measure marks and sockets on this machine, in about three minutes
+	$(BIN)/python -m bench
+
 check: lint ## Format, lint, types, layers and the quick tests: under a minute
 	$(BIN)/pytest -q -n 2 tests/unit tests/property $(PYTEST_ARGS)
 
@@ -47,6 +50,12 @@ fix: setup-dev ## Format, and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# The page of settings is written anew from the settings themselves.
+docs: setup-dev ## Build the documentation into site/
+	$(BIN)/python scripts/settings_page.py > docs/settings.md
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "The documentation begins at site/index.html"
+
 # To be run with Python 3.11, the oldest one supported, so that nothing it needs is left out.
 # pip-tools is fetched for this target only: nothing else needs it.
 lock: setup-dev ## Pin the newest versions that pyproject.toml allows
@@ -57,7 +66,7 @@ lock: setup-dev ## Pin the newest versions that pyproject.toml allows
 		-o requirements-build.txt pyproject.toml
 
 clean: ## Remove what make made here (the Kafka cache outside stays)
-	rm -rf $(VENV) build dist src/seenby.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	rm -rf $(VENV) build dist site src/seenby.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 		.import_linter_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

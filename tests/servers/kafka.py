@@ -96,6 +96,11 @@ class Kafka:
         """Whether the tests started it, and so may stop it."""
         return self._process is not None
 
+    @property
+    def pid(self) -> int:
+        """The server's process id."""
+        return self._own().pid
+
     def start(self) -> None:
         """Start on the ports and data it had before, and return when it answers."""
         process = self._own()
