@@ -15,7 +15,7 @@ from seenby.model import Event
 from tests.unit.eventually import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Sized
+    from collections.abc import AsyncIterator, Callable, Collection, Sized
 
     from seenby.bus.base import Feed, FeedMetrics, Publisher
     from tests.servers.kafka import Kafka
@@ -58,11 +58,17 @@ class Counted:
 class Here:
     """One gateway's end of the bus, and what it was given."""
 
-    def __init__(self, feed: Feed, users: Collection[str], epoch: str) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        users: Collection[str],
+        epoch: str,
+        on_growth: Callable[[], None] | None = None,
+    ) -> None:
         self.feed = feed
         self.users = set(users)
         self.got: list[Event] = []
-        feed.start(epoch=epoch, wanted=self.users, deliver=self.got.extend)
+        feed.start(epoch=epoch, wanted=self.users, deliver=self.got.extend, on_growth=on_growth)
 
     def seqs(self, user_id: str) -> list[int]:
         """What came for one user, in order."""

@@ -66,7 +66,17 @@ CLOSE_WITHIN = 3.0
 """Seconds that close() waits for the last commit. On a broker that hangs it would not return."""
 
 ALL_BROKERS_DOWN = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001 -- librdkafka's own names
-OFFSET_VOID = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001
+OFFSET_VOID = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001 -- as above
+
+MOVED = frozenset(
+    {
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 -- as above
+    }
+)
+"""The partition is led by another broker than was asked, or by none yet."""
 
 log = structlog.get_logger()
 
@@ -370,21 +380,36 @@ class KafkaFeed:
         elif not 0 <= partition < self._partitions:
             why = f"the topic has {self._partitions} partitions"
         else:
-            place = TopicPartition(self._topic, partition)
             try:
-                # The library's own promise: a pair, or None when nobody answered in time.
+                start, end = self._ends(TopicPartition(self._topic, partition))
+            except (KafkaException, TimeoutError) as error:
+                why = str(error)
+                self._away(why)
+            else:
+                fresh = self._layout.fresh(partition, self._clock())
+                offset = start if fresh else end
+                self._wanted.add(partition)
+                self._orders.put(partial(self._take_up, partition, offset, answer))
+                return
+        self._answer(answer, why)
+
+    def _ends(self, place: TopicPartition) -> tuple[int, int]:
+        """The first offset of a partition, and the one that the next record will get."""
+        patience = time.monotonic() + ANSWER_WITHIN
+        while True:
+            try:
                 found = self._asker.get_watermark_offsets(place, timeout=ANSWER_WITHIN)
             except KafkaException as error:
-                found, why = None, str(error)
+                if error.args[0].code() not in MOVED or time.monotonic() > patience:
+                    raise
+                # A partition that has just been made, or whose leader has gone: who leads it now?
+                time.sleep(POLL)
+                self._asker.list_topics(self._topic, timeout=ANSWER_WITHIN)
             else:
-                why = f"no answer within {ANSWER_WITHIN} s"
-            if found is not None:
-                fresh = self._layout.fresh(partition, self._clock())
-                self._wanted.add(partition)
-                self._orders.put(partial(self._take_up, partition, found[not fresh], answer))
-                return
-            self._away(why)
-        self._answer(answer, why)
+                # The library's own promise: a pair, or None when nobody answered in time.
+                if found is None:
+                    raise TimeoutError(f"no answer within {ANSWER_WITHIN} s")
+                return found
 
     def _leave(self, partition: int) -> None:
         self._wanted.discard(partition)
