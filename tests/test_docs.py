@@ -1,0 +1,290 @@
+"""The documentation says what the code does: nothing is missing in it, stale or broken."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import typer
+
+from seenby import cli, errors
+from seenby.api.app import make_app
+from seenby.api.routes import Routes
+from seenby.auth import AuthOff
+from seenby.gateway import disconnect
+from seenby.gateway.disconnect import Disconnect
+from seenby.metrics import Metrics
+from seenby.recorder import Recorder
+from seenby.relay import Relay
+from seenby.service import Service
+from seenby.settings import variables
+from seenby.store.threads import StoreThreads
+from seenby.testing import FailingStore
+from tests.servers.seenby import Seenby
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiohttp import web
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+ALL_PAGES = [*sorted(ROOT.glob("*.md")), *PAGES]
+
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def name_of(path: Path) -> str:
+    """The path as it is written in the repository."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def text_of(name: str) -> str:
+    """A page of the documentation."""
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def rows_of(name: str) -> dict[str, list[str]]:
+    """The rows of all tables of a page: the other cells, by each word of the first cell."""
+    rows: dict[str, list[str]] = {}
+    for line in text_of(name).splitlines():
+        if line.startswith("|"):
+            first, *others = (cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip("| ")))
+            rows |= dict.fromkeys(first.replace("`", "").replace(",", " ").split(), others)
+    return rows
+
+
+def all_errors(of: type[errors.SeenbyError] = errors.SeenbyError) -> Iterator[type]:
+    """An error and all its kinds."""
+    yield of
+    for kind in of.__subclasses__():
+        yield from all_errors(kind)
+
+
+# Settings
+
+
+def test_the_page_of_settings_is_what_the_settings_say() -> None:
+    """docs/settings.md is written from the settings, and as new as they are (`make docs`)."""
+    made = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "settings_page.py"],
+        check=True,
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert made.stdout == text_of("settings.md")
+
+
+def test_every_setting_is_explained() -> None:
+    """Each setting has a row of its own, with a sentence and the accepted form."""
+    rows = rows_of("settings.md")
+    assert [v.name for v in variables() if not all(rows.get(v.name, ["", ""])[1:])] == []
+
+
+def test_no_setting_is_invented() -> None:
+    """A name that looks like a setting is one, wherever the documentation says it."""
+    known = {variable.name for variable in variables()}
+    found = {
+        name
+        for page in ALL_PAGES
+        for name in re.findall(r"\bSEENBY_[A-Z_]*[A-Z]\b", page.read_text(encoding="utf-8"))
+        if not name.startswith("SEENBY_TEST_")
+    }
+    assert found - known == set()
+
+
+# Metrics
+
+
+def families() -> set[str]:
+    """The names of all metrics, as they are scraped."""
+    scraped, _ = Metrics().render()
+    return set(re.findall(r"^# TYPE (\S+)", scraped.decode(), re.MULTILINE))
+
+
+def test_every_metric_is_explained() -> None:
+    """Each metric has a row in docs/metrics.md; those of the process have one for all."""
+    rows = {name.partition("{")[0] for name in rows_of("metrics.md")}
+    ours = {name for name in families() if not name.startswith(("process_", "python_gc_"))}
+    assert ours - rows == set()
+    assert {"process_*", "python_gc_*"} <= rows
+
+
+def test_no_metric_is_invented() -> None:
+    """A name that looks like a metric is one, wherever the documentation says it."""
+    found = {
+        name
+        for page in PAGES
+        for name in re.findall(
+            r"\b(?:seenby_[a-z_]+|read_receipt_\w+_total)\b", page.read_text(encoding="utf-8")
+        )
+    }
+    assert found - families() == set()
+
+
+# HTTP, close codes, commands
+
+
+def test_every_error_code_has_its_status() -> None:
+    """docs/http.md has a row for each error that answers a request, with its status."""
+    rows = rows_of("http.md")
+    told = {kind.code: rows.get(kind.code, [""])[0] for kind in errors.HTTP_STATUS}
+    assert told == {kind.code: str(int(code)) for kind, code in errors.HTTP_STATUS.items()}
+    internal = errors.http_status(errors.SeenbyError())
+    assert rows[errors.SeenbyError.code][0] == str(internal)
+    assert internal == HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def test_every_error_code_is_explained() -> None:
+    """docs/http.md names each code of errors.py, those that answer no request among them."""
+    text = text_of("http.md")
+    assert [kind for kind in all_errors() if f"`{vars(kind).get('code')}`" not in text] == []
+
+
+def application() -> web.Application:
+    """The API over a store in memory; nothing runs."""
+    threads, metrics = StoreThreads(FailingStore()), Metrics()
+    recorder = Recorder(threads, Relay(threads, None, metrics, owner="docs"), metrics)
+    routes = Routes(
+        Service(recorder, threads), metrics, bus=None, gateway_url="ws://gateway/ws", partitions=16
+    )
+    return make_app(routes, AuthOff(), metrics, ())
+
+
+def test_every_address_is_explained() -> None:
+    """docs/http.md has a heading for each address of the API and each of its methods."""
+    headings = re.findall(r"^### `(.+)`$", text_of("http.md"), re.MULTILINE)
+    addresses = {
+        f"{route.method} {route.resource.canonical}"
+        for route in application().router.routes()
+        if route.resource is not None and route.method != "*"
+    }
+    assert set(headings) == addresses
+
+
+def close_codes() -> set[int]:
+    """Every code with which the gateway closes a socket."""
+    fixed = {value.code for value in vars(disconnect).values() if isinstance(value, Disconnect)}
+    refusals = (
+        errors.BadInput("field", "right"),
+        errors.Forbidden(),
+        errors.KeysUnavailable(),
+        errors.StoreUnavailable(),
+        errors.TokenExpired(),
+        errors.Unauthenticated(),
+    )
+    return fixed | {disconnect.for_error(error).code for error in refusals}
+
+
+def test_every_close_code_is_explained() -> None:
+    """docs/websocket.md has a row for each close code, with why and what a client does."""
+    rows = rows_of("websocket.md")
+    assert [code for code in close_codes() if not all(rows.get(str(code), [""]))] == []
+
+
+def commands(of: object, name: str) -> Iterator[str]:
+    """The full names of a command and all below it that do something."""
+    below: dict[str, object] | None = getattr(of, "commands", None)
+    if below is None:
+        yield name
+        return
+    for word, command in below.items():
+        yield from commands(command, f"{name} {word}")
+
+
+def test_every_command_is_explained() -> None:
+    """docs/deploy.md has a row for each command of the command line, and for no other."""
+    told = set(re.findall(r"^\| `(seenby [a-z ]+)` \| \S", text_of("deploy.md"), re.MULTILINE))
+    assert told == set(commands(typer.main.get_command(cli.app), "seenby"))
+
+
+# Form
+
+
+@pytest.mark.parametrize("page", ALL_PAGES, ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    """The target of each relative link exists."""
+    links = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in link]
+    targets = [link.partition("#")[0] for link in links]
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", ALL_PAGES, ids=name_of)
+def test_json_examples_are_json(page: Path) -> None:
+    """What is shown as JSON parses: as one document, or as one for each line."""
+    for language, example in FENCE.findall(page.read_text(encoding="utf-8")):
+        if language != "json":
+            continue
+        try:
+            json.loads(example)
+        except ValueError:
+            for line in example.splitlines():
+                json.loads(line)
+
+
+def test_the_documentation_builds(tmp_path: Path) -> None:
+    """The builder has no complaint: no page is left out, no link misses its heading."""
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (built.returncode, built.stdout + built.stderr) == (0, "")
+    assert (tmp_path / "index.html").exists()
+
+
+# Python examples
+
+
+def python_example(page: str) -> tuple[str, str]:
+    """The one Python example of a page, and the output that is shown below it."""
+    fences = FENCE.findall(text_of(page))
+    [place] = [place for place, (language, _) in enumerate(fences) if language == "python"]
+    language, output = fences[place + 1]
+    assert language == "text"
+    return fences[place][1], output
+
+
+def output_of(program: str) -> str:
+    """What a Python program prints; a program that fails is a failure."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_client_example_prints_what_is_shown(tmp_path: Path) -> None:
+    """The example of docs/client.md runs as it stands, but for its addresses."""
+    program, shown = python_example("client.md")
+    server = Seenby("serve", tmp_path, {}).start()
+    try:
+        for written, meant in (
+            ("http://127.0.0.1:8080", server.api),
+            ("ws://127.0.0.1:8081/ws", server.gateway),
+        ):
+            assert program.count(written) == 1
+            program = program.replace(written, meant)
+        assert output_of(program) == shown
+    finally:
+        server.stop()
+
+
+def test_the_testing_example_prints_what_is_shown() -> None:
+    """The example of docs/testing.md runs as it stands."""
+    program, shown = python_example("testing.md")
+    assert output_of(program) == shown
