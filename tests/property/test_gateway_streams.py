@@ -68,9 +68,8 @@ class Streams(RuleBasedStateMachine):
         self.now = 0.0
         self.epochs = 0
         self.events: list[Event] = []
-        self.floor = 0
-        self.gone: set[int] = set()
-        """Seqs that nobody needs to be shown: erased, or trimmed."""
+        self.floors = {"e0": 0}
+        self.erased: dict[str, set[int]] = {"e0": set()}
         self.flying: list[Event] = []
         self.fill: tuple[str, Page] | None = None
         self.stored: dict[str, Position] = {}
@@ -81,15 +80,11 @@ class Streams(RuleBasedStateMachine):
         self.hub.epoch = "e0"
         self._commit(known)
         self.flying.clear()
-        for name in ("phone", "pc", ""):
+        for name in ("phone", ""):
             self.clients.append(Client(name, silent=True, batch=False, says_seq=False))
-        for name, batch, says_seq in (
-            ("tablet", False, True),
-            ("watch", True, True),
-            ("web", False, False),
-            ("", True, True),
-        ):
+        for name, batch, says_seq in (("tablet", True, True), ("web", False, False)):
             self.clients.append(Client(name, silent=False, batch=batch, says_seq=says_seq))
+        self.clients.append(Client("", silent=False, batch=False, says_seq=True))
 
     # The store
 
@@ -102,6 +97,11 @@ class Streams(RuleBasedStateMachine):
     def epoch(self) -> str:
         """The store's epoch; the hub learns it at once."""
         return f"e{self.epochs}"
+
+    @property
+    def floor(self) -> int:
+        """The last seq trimmed."""
+        return self.floors[self.epoch]
 
     def _commit(self, count: int) -> None:
         for _ in range(count):
@@ -123,8 +123,7 @@ class Streams(RuleBasedStateMachine):
     @rule(data=st.data())
     def trim(self, data: st.DataObject) -> None:
         """The oldest events are deleted."""
-        self.floor = data.draw(st.integers(self.floor + 1, self.head))
-        self.gone.update(range(1, self.floor + 1))
+        self.floors[self.epoch] = data.draw(st.integers(self.floor + 1, self.head))
 
     @precondition(lambda self: self.head > self.floor)
     @rule(data=st.data())
@@ -132,16 +131,17 @@ class Streams(RuleBasedStateMachine):
         """A person is forgotten: the event keeps its place and is not shown."""
         seq = data.draw(st.integers(self.floor + 1, self.head))
         self.events[seq - 1] = replace(self.events[seq - 1], msg_id="")
-        self.gone.add(seq)
+        self.erased[self.epoch].add(seq)
 
     @precondition(lambda self: self.epochs < 2)
     @rule(data=st.data())
     def new_epoch(self, data: st.DataObject) -> None:
         """A backup is restored: some events are gone and their seqs are given again."""
         del self.events[data.draw(st.integers(0, self.head)) :]
-        self.floor = min(self.floor, self.head)
-        self.gone = {seq for seq in self.gone if seq <= self.head}
+        floor = min(self.floor, self.head)
+        erased = {event.seq for event in self.events if not event.msg_id}
         self.epochs += 1
+        self.floors[self.epoch], self.erased[self.epoch] = floor, erased
         self.flying.clear()
         self.fill = None
         for stream in self.hub.clear(self.epoch):
@@ -181,9 +181,9 @@ class Streams(RuleBasedStateMachine):
         fitting = [client for client in self.clients if fits(client)]
         return data.draw(st.sampled_from(fitting)) if fitting else None
 
-    @rule(data=st.data())
-    def connect(self, data: st.DataObject) -> None:
-        """A device connects and waits for its place."""
+    @rule(data=st.data(), settled=st.booleans())
+    def connect(self, data: st.DataObject, settled: bool) -> None:
+        """A device connects; it may wait for its place while other things happen."""
         client = self._one(data, lambda c: c.session is None)
         if client is None:
             return
@@ -199,6 +199,8 @@ class Streams(RuleBasedStateMachine):
         client.wire.clear()
         client.heads = None
         self.hub.enter(session)
+        if settled:
+            self._settle(client)
 
     @rule(data=st.data())
     def read_heads(self, data: st.DataObject) -> None:
@@ -244,7 +246,14 @@ class Streams(RuleBasedStateMachine):
             client.have = start.floor
         if client.silent and client.name and before[0] == start.epoch and before[1] is not None:
             assert client.have is not None
-            self._nothing_between(before[1], client.have)
+            self._nothing_between(client, before[1], client.have)
+
+    @rule(data=st.data())
+    def settle(self, data: st.DataObject) -> None:
+        """A session gets everything it waits for."""
+        client = self._one(data, lambda c: _is(c, State.JOINING) or _is(c, State.CATCHING_UP))
+        if client is not None:
+            self._settle(client)
 
     @rule(data=st.data())
     def read_page(self, data: st.DataObject) -> None:
@@ -324,20 +333,17 @@ class Streams(RuleBasedStateMachine):
         assert seq > client.have, f"{client.name}: {seq} again or out of order"
         if client.epoch == self.epoch:
             assert self.events[seq - 1].msg_id in {receipt["msg_id"], ""}, "another event"
-        self._nothing_between(client.have, seq - 1, trimmed=client.silent)
+        self._nothing_between(client, client.have, seq - 1)
         client.have = seq
 
-    def _nothing_between(self, have: int, last: int, *, trimmed: bool = True) -> None:
-        """Every event after *have* up to *last* is one that nobody needs to be shown."""
-        missed = [
-            seq
-            for seq in range(have + 1, last + 1)
-            if seq not in self.gone or (not trimmed and self._shown(seq))
-        ]
-        assert not missed, f"{missed} never came"
+    def _nothing_between(self, client: Client, have: int, last: int) -> None:
+        """Nobody needs to be shown any event after *have* up to *last*.
 
-    def _shown(self, seq: int) -> bool:
-        return seq <= self.head and self.events[seq - 1].msg_id != ""
+        They are erased; a silent client, which cannot be told of a reset, may find them trimmed.
+        """
+        kept = max(have, self.floors[client.epoch]) if client.silent else have
+        missed = set(range(kept + 1, last + 1)) - self.erased[client.epoch]
+        assert not missed, f"{missed} never came"
 
     def _pong(self, client: Client, payload: bytes) -> None:
         assert client.session is not None
@@ -352,7 +358,7 @@ class Streams(RuleBasedStateMachine):
         if session.epoch != self.hub.epoch:
             return
         assert client.have is not None
-        self._nothing_between(client.have, seq)
+        self._nothing_between(client, client.have, seq)
         known = self.stored.get(client.name)
         if known is None or known.epoch != session.epoch or known.seq < seq:
             self.stored[client.name] = Position(session.epoch, seq)
@@ -452,7 +458,7 @@ class Streams(RuleBasedStateMachine):
             if client.session is not None:
                 assert client.session.state is State.LIVE
                 assert client.have is not None
-                self._nothing_between(client.have, self.head)
+                self._nothing_between(client, client.have, self.head)
         if stream is not None and stream.known:
             assert stream.held is None
             assert self.hub.oldest_hole() is None
