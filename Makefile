@@ -50,10 +50,11 @@ fix: setup-dev ## Format, and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The page of settings is written anew from the settings themselves.
+# The page of settings is written anew from the settings themselves. Not --quiet: mkdocs then counts
+# no warnings, and strict finds nothing.
 docs: setup-dev ## Build the documentation into site/
 	$(BIN)/python scripts/settings_page.py > docs/settings.md
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/mkdocs build --strict
 	@echo "The documentation begins at site/index.html"
 
 # To be run with Python 3.11, the oldest one supported, so that nothing it needs is left out.
