@@ -1,0 +1,202 @@
+"""Kafka stops, is killed, or hangs: what the bus says of it, for how long, and how it goes on.
+
+The limits are what was measured on a slow machine, with room to spare.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from seenby.bus.kafka import KafkaFeed, KafkaPublisher
+from seenby.bus.kafka_publisher import MESSAGE_TIMEOUT
+from seenby.bus.partitions import partition_of
+from seenby.errors import BusUnavailable
+from tests.contract.test_bus import Here, event, holds
+from tests.servers.kafka import Kafka
+from tests.servers.ports import free_port
+from tests.unit.eventually import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+PARTITIONS = 4
+
+NOTICED_WITHIN = 8.0
+"""Seconds until a broker that hangs is known to be away: the feed asks every 3 s, and waits 2."""
+
+BACK_WITHIN = 5.0
+"""Seconds until all is well again once the broker answers."""
+
+
+class Node:
+    """A publisher and a feed with one user, as a node has them."""
+
+    def __init__(self, brokers: str, topic: str) -> None:
+        self.publisher = KafkaPublisher(brokers, topic)
+        self.feed = KafkaFeed(brokers, topic, "group", "node")
+        self.here = Here(self.feed, ["ann"], "e1")
+        self.seq = 0
+
+    @property
+    def healthy(self) -> bool:
+        """Both say that Kafka is there."""
+        return self.publisher.healthy and self.feed.healthy
+
+    @property
+    def unhealthy(self) -> bool:
+        """Both say that Kafka is away."""
+        return not (self.publisher.healthy or self.feed.healthy)
+
+    async def publish(self) -> None:
+        """Publish one more event."""
+        self.seq += 1
+        await self.publisher.publish([event("ann", self.seq)], epoch="e1")
+
+    async def flows(self) -> None:
+        """Return when something published now has arrived."""
+        await self.publish()
+        await eventually(lambda: any(event.seq == self.seq for event in self.here.got))
+
+    @property
+    def threads_alive(self) -> bool:
+        """Whether every thread is still there."""
+        return all(thread.is_alive() for thread in (self.publisher._thread, *self.feed._threads))
+
+    async def close(self) -> None:
+        """End both."""
+        await self.publisher.close()
+        await self.feed.close()
+
+
+@contextlib.asynccontextmanager
+async def started(brokers: str, topic: str) -> AsyncIterator[Node]:
+    """A node, and its end."""
+    node = Node(brokers, topic)
+    try:
+        yield node
+    finally:
+        await node.close()
+
+
+@contextlib.asynccontextmanager
+async def within(seconds: float) -> AsyncIterator[None]:
+    """Fails when the block took longer."""
+    start = time.monotonic()
+    yield
+    assert time.monotonic() - start < seconds
+
+
+@pytest.mark.parametrize(
+    ("down", "up"),
+    [(Kafka.stop, Kafka.start), (Kafka.kill, Kafka.start), (Kafka.pause, Kafka.resume)],
+    ids=["stop", "kill", "pause"],
+)
+async def test_a_broker_goes_and_comes_back(
+    down: Callable[[Kafka], None],
+    up: Callable[[Kafka], None],
+    restartable_kafka: Kafka,
+    topic: str,
+) -> None:
+    """Noticed within seconds, also when it hangs; every call ends; all goes on by itself."""
+    kafka = restartable_kafka
+    kafka.create_topic(topic, PARTITIONS)
+    async with started(kafka.brokers, topic) as node:
+        await eventually(lambda: node.healthy and node.feed.partitions_of("ann"))
+        await node.here.join("ann")
+        await node.flows()
+
+        await asyncio.to_thread(down, kafka)
+        async with within(MESSAGE_TIMEOUT + 3.0):
+            publishing = asyncio.create_task(node.publish())
+            async with within(NOTICED_WITHIN):
+                await eventually(lambda: node.unhealthy)
+            other = (partition_of("ann", PARTITIONS) + 1) % PARTITIONS
+            async with within(NOTICED_WITHIN):
+                with pytest.raises(BusUnavailable, match="not there"):
+                    await node.feed.join(other)
+            with pytest.raises(BusUnavailable, match="did not acknowledge"):
+                await publishing
+        assert node.unhealthy
+        assert node.threads_alive
+
+        await asyncio.to_thread(up, kafka)
+        async with within(BACK_WITHIN):
+            await eventually(lambda: node.healthy)
+            await node.flows()
+            await node.feed.join(other)
+        assert node.threads_alive
+        # The second was lost or came late; the first and the third came, and none came twice.
+        seqs = node.here.seqs("ann")
+        assert [seq for seq in seqs if seq != 2] == [1, 3]
+
+
+async def test_a_broker_that_hangs_holds_up_no_end(restartable_kafka: Kafka, topic: str) -> None:
+    """Closed before anybody noticed, with a commit to do and a record without acknowledgement."""
+    restartable_kafka.create_topic(topic, PARTITIONS)
+    async with started(restartable_kafka.brokers, topic) as node:
+        await eventually(lambda: node.healthy and node.feed.partitions_of("ann"))
+        await node.here.join("ann")
+        await node.flows()
+        restartable_kafka.pause()
+        publishing = asyncio.create_task(node.publish())
+        joining = asyncio.create_task(node.feed.join(0))
+        await asyncio.sleep(0)
+        async with within(12.0):
+            await node.close()
+        # The close ends what waits, one way or the other.
+        with pytest.raises(BusUnavailable):
+            await publishing
+        with pytest.raises(BusUnavailable):
+            await joining
+
+
+async def test_a_start_without_kafka(restartable_kafka: Kafka, topic: str) -> None:
+    """Everything starts, says that Kafka is away, and begins once it is there."""
+    restartable_kafka.create_topic(topic, PARTITIONS)
+    await asyncio.to_thread(restartable_kafka.stop)
+    async with started(restartable_kafka.brokers, topic) as node:
+        async with within(3.0):
+            with pytest.raises(BusUnavailable, match="not there"):
+                await node.feed.join(0)
+        assert node.unhealthy
+        assert node.feed.partitions_of("ann") == frozenset()
+        await asyncio.to_thread(restartable_kafka.start)
+        async with within(BACK_WITHIN):
+            await eventually(lambda: node.healthy and node.feed.partitions_of("ann"))
+            await node.here.join("ann")
+            await node.flows()
+
+
+async def test_an_end_without_kafka() -> None:
+    """Where nobody ever answered, closing takes no time."""
+    async with started(f"127.0.0.1:{free_port()}", "any") as node:
+        publishing = asyncio.create_task(node.publish())
+        await asyncio.sleep(0)
+        async with within(6.0):
+            await node.close()
+        with pytest.raises(BusUnavailable):
+            await publishing
+
+
+async def test_records_of_an_outage_arrive_late_not_never(
+    restartable_kafka: Kafka, topic: str
+) -> None:
+    """A short hang, over before a record's time is: the same publish() succeeds, in order."""
+    restartable_kafka.create_topic(topic, PARTITIONS)
+    async with started(restartable_kafka.brokers, topic) as node:
+        await eventually(lambda: node.healthy and node.feed.partitions_of("ann"))
+        await node.here.join("ann")
+        await node.flows()
+        restartable_kafka.pause()
+        waiting = [asyncio.create_task(node.publish()) for _ in range(20)]
+        await eventually(lambda: not node.publisher.healthy)
+        restartable_kafka.resume()
+        await asyncio.gather(*waiting)
+        await holds(node.here.got, 21)
+        assert node.here.seqs("ann") == list(range(1, 22))
+        await eventually(lambda: node.healthy)
