@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -128,6 +129,31 @@ def test_no_metric_is_invented() -> None:
         )
     }
     assert found - families() == set()
+
+
+def logged() -> set[str]:
+    """The event of every log line above debug."""
+    calls = (
+        node
+        for path in sorted((ROOT / "src").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+    )
+    return {
+        call.args[0].value
+        for call in calls
+        if re.fullmatch(r"log\.(info|warning|error|exception)", ast.unparse(call.func))
+        and isinstance(call.args[0], ast.Constant)
+        and isinstance(call.args[0].value, str)
+        # The client speaks to an application's own log, in sentences.
+        and " " not in call.args[0].value
+    }
+
+
+def test_every_log_line_is_explained() -> None:
+    """docs/metrics.md says of each log line above debug what to do about it."""
+    rows = rows_of("metrics.md")
+    assert [event for event in logged() if not all(rows.get(event, [""]))] == []
 
 
 # HTTP, close codes, commands
