@@ -158,7 +158,7 @@ class TestSet:
             "x",
             None,
         ],
-        ids=str,
+        ids=range(24),
     )
     async def test_an_entry_that_does_not_serve_is_passed_over(self, entry: Any) -> None:
         """Sets hold keys for others too; none of them spoils those that serve."""

@@ -175,8 +175,7 @@ class Receipts:
         self._arrived.set()
         if self._task is not None:
             self._task.cancel()
-            # An error that nobody has asked for is of no use any more.
-            await asyncio.gather(self._task, return_exceptions=True)
+            await asyncio.wait([self._task])
         await self._end_the_one_before()
 
     # The connection's side

@@ -126,7 +126,7 @@ async def gateway(*, subprotocol: bool = True) -> AsyncIterator[FakeGateway]:
         0,
         subprotocols=["seenby.v1"] if subprotocol else None,  # type: ignore[list-item]  # a NewType
         ping_interval=None,
-        close_timeout=1,
+        close_timeout=0.05,
     )
     try:
         port = next(iter(server.sockets)).getsockname()[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -547,6 +548,7 @@ class TestTheEnd:
             await eventually(lambda: receipts._task is not None and receipts._task.done())
             await receipts.aclose()
             receipts._task = None
+            gc.collect()
         assert told == []
 
     async def test_leaving_ends_the_connection(self) -> None:
@@ -734,6 +736,21 @@ class TestSlowApplication:
             async with asyncio.timeout(10):
                 await reading
             assert got == list(range(1, 101))
+
+    async def test_what_the_gateway_said_at_the_end_is_heard_after_all(self) -> None:
+        """It waits behind the receipts, while acknowledgements no longer get through."""
+        async with bench() as b:
+            receipts = b.receipts()
+            visit, waiting = await started(b, receipts)
+            await visit.push(*range(1, 31))
+            await waiting
+            await eventually(lambda: len(receipts._items) == 10)
+            await visit.close(4403, "signed off")
+            for seq in range(2, 31):
+                await all_waiting()
+                assert (await next_item(receipts)).seq == seq
+            assert type(await raised(receipts)) is Forbidden
+            assert len(b.gateway.visits) == 1
 
     async def test_leaving_with_a_full_queue(self) -> None:
         """The reader that waits for room ends as well; see bench()."""
