@@ -41,7 +41,7 @@ away: a broker that hangs is then given no more."""
 
 PROBE_TIMEOUT = 1.0
 PROBE_EVERY = 0.25
-PROBE_EVERY_MAX = 2.0
+PROBE_EVERY_MAX = 1.0
 """Seconds between questions to a bus that is away; each one waits up to PROBE_TIMEOUT."""
 
 ALL_BROKERS_DOWN = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001 -- librdkafka's own name for it
