@@ -216,6 +216,23 @@ def test_a_lost_race_for_a_receipt_answers_the_winners(adapter: Adapter, store: 
 
 
 @pytest.mark.parametrize("adapter", ON_MARIADB, indirect=True)
+def test_streams_are_locked_in_one_order(adapter: Adapter, store: SqlStore) -> None:
+    """By name, whatever the order of the marks: so two batches do not lock each other out."""
+    batch = [mark("m1", sender_id="zoe"), mark("m2", sender_id="ann"), mark("m3", sender_id="bea")]
+    store.record(batch, now=NOW, lease=None)
+    again = [mark(f"{each.msg_id}-2", sender_id=each.sender_id) for each in batch]
+    with closing(adapter.open()) as other, ThreadPoolExecutor(1) as recording:
+        change(other, "START TRANSACTION")
+        change(other, "SELECT head FROM streams WHERE user_id = 'bea' FOR UPDATE")
+        recorded = recording.submit(store.record, again, now=NOW, lease=None)
+        wait_until("the recorder waits for bea", lambda: somebody_waits(other))
+        free = "SELECT user_id FROM streams WHERE user_id <> 'bea' FOR UPDATE SKIP LOCKED"
+        assert rows(other, free) == [("zoe",)]
+        change(other, "ROLLBACK")
+        assert len(recorded.result(10).events) == 3
+
+
+@pytest.mark.parametrize("adapter", ON_MARIADB, indirect=True)
 def test_a_deadlock_is_nobodys_error(adapter: Adapter, store: SqlStore) -> None:
     """The database picks a victim; if it is ours, the whole transaction runs again."""
     store.record(
