@@ -11,17 +11,28 @@ import math
 from typing import TYPE_CHECKING, Any, Protocol
 
 import jwt
-import msgspec
 
 from seenby import inputs
-from seenby.errors import BadInput, ConfigError, Forbidden, TokenExpired, Unauthenticated
+from seenby.errors import BadInput, ConfigError, TokenExpired, Unauthenticated
 from seenby.keys import FetchedKeys, Key, OneKey, from_pem
+from seenby.model import ANYONE, Caller
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from seenby.config import Settings
     from seenby.keys import Keys
+
+__all__ = [
+    "ANYONE",
+    "SERVICE",
+    "AuthOff",
+    "Authenticator",
+    "Caller",
+    "JwtAuth",
+    "make_authenticator",
+    "make_token",
+]
 
 SERVICE = "service"
 """The scope that may act for anyone."""
@@ -34,33 +45,6 @@ CACHED_TOKENS = 10_000
 
 CACHED_SECONDS = 300.0
 """For how long: a key taken out of use ends its tokens after that at the latest."""
-
-
-class Caller(msgspec.Struct, frozen=True):
-    """Someone whose right to ask has been checked.
-
-    Attributes:
-        user_id: the user; "" for nobody in particular.
-        everyone: may act for anyone: authentication is off, or the token's scope is ``service``.
-        expires_at: until when this holds, in unix seconds; None for ever.
-    """
-
-    user_id: str
-    everyone: bool
-    expires_at: float | None
-
-    def may_act_for(self, user_id: str) -> bool:
-        """Whether this caller may read and mark as *user_id*."""
-        return self.everyone or self.user_id == user_id
-
-    def must_act_for(self, user_id: str) -> None:
-        """Return when this caller may act for *user_id*; raises Forbidden when not."""
-        if not self.may_act_for(user_id):
-            raise Forbidden("user_id must be the token's user")
-
-
-ANYONE = Caller(user_id="", everyone=True, expires_at=None)
-"""The caller where authentication is off."""
 
 
 class Authenticator(Protocol):

@@ -1,4 +1,4 @@
-"""The words of the domain as values: mark, receipt, event, position.
+"""The words of the domain as values: mark, receipt, event, position, and who asks.
 
 All ids are strings of printable ASCII (0x21 to 0x7E), compared byte for byte.
 All times are whole milliseconds since the Unix epoch unless a name says otherwise.
@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
+
+from seenby.errors import Forbidden
 
 ConversationType = Literal["private", "group"]
 
@@ -71,3 +73,30 @@ class Position(msgspec.Struct, frozen=True, gc=False):
 
     epoch: str
     seq: int
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Someone whose right to ask has been checked.
+
+    Attributes:
+        user_id: the user; "" for nobody in particular.
+        everyone: may act for anyone: authentication is off, or the token's scope is ``service``.
+        expires_at: until when this holds, in unix seconds; None for ever.
+    """
+
+    user_id: str
+    everyone: bool
+    expires_at: float | None
+
+    def may_act_for(self, user_id: str) -> bool:
+        """Whether this caller may read and mark as *user_id*."""
+        return self.everyone or self.user_id == user_id
+
+    def must_act_for(self, user_id: str) -> None:
+        """Return when this caller may act for *user_id*; raises Forbidden when not."""
+        if not self.may_act_for(user_id):
+            raise Forbidden("user_id must be the token's user")
+
+
+ANYONE = Caller(user_id="", everyone=True, expires_at=None)
+"""The caller where authentication is off."""

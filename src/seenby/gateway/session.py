@@ -39,7 +39,7 @@ from seenby.model import Position
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from seenby.auth import Caller
+    from seenby.model import Caller
 
 HELLO_WITHIN = 10.0
 """Seconds a client has to say hello with a token."""
