@@ -386,7 +386,7 @@ class Streams(RuleBasedStateMachine):
         )
         if client is None or client.session is None or client.have is None:
             return
-        if client.session.epoch == client.epoch:
+        if client.session.epoch == client.epoch and not client.wire:
             assert client.have <= self.hub.streams[USER].highest, "an ack would be refused"
             self._acknowledge(client, client.have)
 

@@ -277,7 +277,8 @@ class Gateway:
             return answers.page(path, self.ready, self._metrics)
         if self._draining:
             return answers.draining()
-        if asks_for_upgrade(", ".join(request.headers.getall("Connection", ()))):
+        _join_lines(request)
+        if asks_for_upgrade(request.headers.get("Connection", "")):
             request.headers["Connection"] = "Upgrade"
         try:
             opening = read_opening(
@@ -381,6 +382,14 @@ class Gateway:
 def _cut(connection: Connection) -> None:
     if connection.transport is not None:
         connection.transport.disconnect(graceful=False)
+
+
+def _join_lines(request: WSUpgradeRequest) -> None:
+    """A header that lists things may come in several lines (RFC 9110, section 5.3)."""
+    for name in ("Connection", "Sec-WebSocket-Protocol"):
+        lines = request.headers.getall(name, ())
+        if len(lines) > 1:
+            request.headers[name] = ", ".join(lines)
 
 
 def _quiet() -> logging.LoggerAdapter[logging.Logger]:

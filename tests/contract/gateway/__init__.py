@@ -1,0 +1,1 @@
+"""The gateway on real sockets, a real store and either event loop."""
