@@ -105,6 +105,7 @@ class Running:
             session_bytes=session_bytes,
             clock=self.clock,
         )
+        self.port = 0
         self.raw: list[RawClient] = []
         self.devices: list[Device] = []
         self._marks = 0
@@ -118,6 +119,7 @@ class Running:
         self.recorder.start()
         await self.dispatcher.start()
         await self.gateway.start("127.0.0.1", 0)
+        self.port = self.gateway.port
 
     async def stop(self) -> None:
         """Cut the clients, drain, and stop the parts."""
@@ -139,7 +141,7 @@ class Running:
     @property
     def url(self) -> str:
         """Where to connect."""
-        return f"ws://127.0.0.1:{self.gateway.port}/ws"
+        return f"ws://127.0.0.1:{self.port}/ws"
 
     async def record(self, count: int = 1, user: str = "sender", size: int = 8) -> list[Event]:
         """Record marks of a user's messages; returns their events, which no bus has brought."""
@@ -307,7 +309,7 @@ class RawClient:
         more: bytes = b"",
     ) -> tuple[Self, str]:
         """Send an opening handshake, *more* in the same segment; returns the answer's head too."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", running.gateway.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
         client = cls(reader, writer)
         running.raw.append(client)
         request = HANDSHAKE.format(target=target, headers=headers, connection=connection)

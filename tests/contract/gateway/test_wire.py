@@ -115,7 +115,7 @@ class TestHandshake:
 
     async def test_what_is_no_handshake_is_refused(self, running: Running) -> None:
         """An ordinary GET of /ws gets an answer, not a hanging connection."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", running.gateway.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
         writer.write(b"GET /ws?user_id=a HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 400 ")
         writer.close()
