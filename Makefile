@@ -38,7 +38,7 @@ bench: servers setup-dev ## Measure marks and sockets on this machine, in about 
 	$(BIN)/python -m bench
 
 check: lint ## Format, lint, types, layers and the quick tests: under a minute
-	$(BIN)/pytest -q -n 2 tests/unit tests/property $(PYTEST_ARGS)
+	$(BIN)/pytest -q -n 2 tests/unit tests/property tests/test_docs.py $(PYTEST_ARGS)
 
 lint: setup-dev
 	$(BIN)/ruff format --check .

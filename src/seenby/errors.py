@@ -18,6 +18,7 @@
     │   ├── OwnMessage          a reader marks their own message
     │   └── PositionLost        a position cannot be served whole: start anew from the head
     ├── Overloaded              too many marks wait already; nothing was recorded
+    ├── Draining                this instance is stopping; nothing was recorded
     ├── KeysUnavailable         the keys that check tokens cannot be fetched now
     ├── Unreachable             the client's: no answer from API or gateway
     ├── StoreUnavailable        the database did not answer; nothing was recorded
@@ -154,6 +155,13 @@ class Overloaded(SeenbyError):
     retriable = True
 
 
+class Draining(SeenbyError):
+    """This instance is stopping; nothing was recorded. Another one may serve."""
+
+    code = "draining"
+    retriable = True
+
+
 class KeysUnavailable(SeenbyError):
     """The keys that check tokens cannot be fetched now, so nobody can be let in or turned away."""
 
@@ -208,6 +216,7 @@ HTTP_STATUS: dict[type[SeenbyError], int] = {
     WrongMediaType: 415,
     OwnMessage: 422,
     Overloaded: 429,
+    Draining: 503,
     KeysUnavailable: 503,
     StoreUnavailable: 503,
     BusUnavailable: 503,

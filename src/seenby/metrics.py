@@ -109,13 +109,13 @@ class Metrics:
         )
         self._consumed = Counter(
             "read_receipt_events_consumed",
-            "Records read from the bus: ok, bad (not decodable, sent to the dead-letter topic).",
+            "Records read: ok; bad: not decodable, a dead letter now; lost: nor was that written.",
             ["status"],
             registry=registry,
         )
         for status in ("ok", "swept", "error"):
             self._published.labels(status)
-        for status in ("ok", "bad"):
+        for status in ("ok", "bad", "lost"):
             self._consumed.labels(status)
         self._delivered = [0] * (MANY_DEVICES + 1)
         self._lag = _gauge(registry, "read_receipt_consumer_lag", "Records not read yet.")
@@ -176,7 +176,7 @@ class Metrics:
     # The bus
 
     def consumed(self, status: str, events: int) -> None:
-        """*events* were read from the bus: ``ok`` or ``bad``."""
+        """*events* were read from the bus: ``ok``, ``bad`` or ``lost``."""
         self._consumed.labels(status).inc(events)
 
     def offline(self, events: int) -> None:

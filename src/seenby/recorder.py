@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from seenby.errors import Overloaded, SeenbyError, StoreRefused, StoreUnavailable
+from seenby.errors import Draining, Overloaded, SeenbyError, StoreRefused, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -96,11 +96,14 @@ class Recorder:
 
         Raises:
             Overloaded: too many marks wait already.
+            Draining: this instance is stopping.
             StoreUnavailable: the database is away. Nothing was recorded.
         """
         if not marks:
             return []
-        if self._closing or self._waiting_marks + len(marks) > MAX_WAITING:
+        if self._closing:
+            raise Draining("this instance is stopping; nothing was recorded")
+        if self._waiting_marks + len(marks) > MAX_WAITING:
             message = "the service is at its limit; nothing was recorded"
             raise Overloaded(message)
         future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()

@@ -53,6 +53,7 @@ class Service:
 
         Raises:
             Overloaded: too many marks wait already; nothing was recorded.
+            Draining: this instance is stopping; nothing was recorded.
             StoreUnavailable: the database is away; nothing was recorded.
         """
         outcomes: list[Outcome | Forbidden | None] = [refusal(caller, mark) for mark in marks]

@@ -11,6 +11,7 @@ import pytest
 from seenby import recorder as module
 from seenby.errors import (
     Conflict,
+    Draining,
     Overloaded,
     OwnMessage,
     SeenbyError,
@@ -419,7 +420,7 @@ class TestClose:
         """Not left waiting for ever: refused at once, to be asked elsewhere."""
         async with running() as bench:
             await bench.recorder.close()
-            with pytest.raises(Overloaded):
+            with pytest.raises(Draining):
                 await bench.recorder.record(marks("a"))
 
     async def test_a_store_that_is_away_does_not_hold_it_up(self) -> None:

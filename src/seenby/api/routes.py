@@ -6,6 +6,7 @@ the same for all endpoints (who calls, limits, errors, CORS, metrics) is ``app``
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from seenby.service import Service
 
 JSON = "application/json"
+
+READY_WITHIN = 2.0
+"""Seconds that the store has to say that it is there."""
 
 log = structlog.get_logger()
 
@@ -178,8 +182,9 @@ class Routes:
         """``GET /ready``: the store and the bus answer."""
         parts: dict[str, bool] = {"store": True, "bus": self._bus is None or self._bus.healthy}
         try:
-            await self._service.ready()
-        except StoreUnavailable:
+            async with asyncio.timeout(READY_WITHIN):
+                await self._service.ready()
+        except (StoreUnavailable, TimeoutError):
             parts["store"] = False
         return _readiness(parts)
 

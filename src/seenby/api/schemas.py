@@ -121,9 +121,9 @@ def _limit(query: MultiMapping[str]) -> int:
 
 
 class _Failure(msgspec.Struct, frozen=True):
+    success: bool
     error: str
     code: str
-    success: bool = False
 
 
 class _Receipts(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -158,7 +158,7 @@ class _Device(msgspec.Struct, frozen=True):
 
 def failure(error: SeenbyError, more: Mapping[str, object] | None = None) -> bytes:
     """An error as every endpoint answers it; *more* are further fields."""
-    known = _Failure(str(error), error.code)
+    known = _Failure(success=False, error=str(error), code=error.code)
     if not more:
         return encode(known)
     return encode({**msgspec.to_builtins(known), **more})

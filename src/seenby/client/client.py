@@ -109,7 +109,7 @@ class Client:
         Raises:
             Refused: one of its kinds says why (BadInput, Conflict, OwnMessage, Unauthenticated,
                 Forbidden, ...); the mark was not recorded.
-            StoreUnavailable, Overloaded: seenby could not record it.
+            StoreUnavailable, Overloaded, Draining: seenby could not record it.
             Unreachable: there was no answer; it may have been recorded.
         """
         mark = {

@@ -87,7 +87,7 @@ class Marks:
 
         Raises:
             Refused: one of its kinds says why; the mark was not recorded.
-            StoreUnavailable, Overloaded: seenby could not record it, in any attempt.
+            StoreUnavailable, Overloaded, Draining: seenby could not record it, in any attempt.
             Unreachable: no attempt was answered; the mark may have been recorded.
         """
         body = msgspec.json.encode(mark)

@@ -187,9 +187,13 @@ class SqlStore:
     def new_epoch(self) -> str:
         """Start a new epoch (after a restore from a backup) and return it."""
         epoch = secrets.token_hex(8)
-        self.connections.run(
-            lambda connection: connection.change(self._statements.set_epoch, epoch=epoch)
-        )
+
+        def work(connection: Connection) -> None:
+            with connection.transaction():
+                self._epoch(connection)
+                connection.change(self._statements.set_epoch, epoch=epoch)
+
+        self.connections.run(work)
         return epoch
 
     def _epoch(self, connection: Connection) -> str:
