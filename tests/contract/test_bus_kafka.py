@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import secrets
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -307,6 +308,42 @@ async def test_a_topic_made_anew_is_read_again(kafka_server: Kafka, made: str) -
         await asyncio.wait_for(publish_until_one_arrives(), 15.0)
         assert here.feed.healthy
         assert publisher.healthy
+
+
+@pytest.mark.parametrize(("stood", "expected"), [(None, [1, 2, 3, 4]), (99, [1, 2, 1, 2, 3, 4])])
+async def test_a_refused_offset_skips_nothing(
+    stood: int | None, expected: list[int], kafka_brokers: str, made: str
+) -> None:
+    """Read on where it stood when that is there after all; else from the start of what is there."""
+    partition = partition_of("ann", PARTITIONS)
+    async with (
+        publishing(kafka_brokers, made) as publisher,
+        feeding(kafka_brokers, made, "ann") as here,
+    ):
+        assert isinstance(here.feed, KafkaFeed)
+        feed = here.feed
+        await eventually(lambda: publisher.healthy and feed.partitions_of("ann"))
+        await here.join("ann")
+        await publisher.publish([event("ann", 1), event("ann", 2)], epoch="e1")
+        await holds(here.got, 2)
+
+        def refuse() -> None:
+            # As the library says it, in the thread in which it does.
+            if stood is None:
+                error = KafkaError(KafkaError._AUTO_OFFSET_RESET)
+                feed._complain([Message(topic=made, partition=partition, error=error)])
+            else:
+                feed._assignment.leave(partition)
+                feed._assignment.join(partition, stood)
+            refused.set()
+
+        refused = threading.Event()
+        feed._orders.put(refuse)
+        await asyncio.to_thread(refused.wait)
+        await publisher.publish([event("ann", 3)], epoch="e1")
+        await publisher.publish([event("ann", 4)], epoch="e1")
+        await holds(here.got, len(expected))
+        assert here.seqs("ann") == expected
 
 
 async def test_the_lag_of_a_node_is_visible_in_kafka(kafka_brokers: str, made: str) -> None:

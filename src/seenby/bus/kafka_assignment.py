@@ -42,18 +42,24 @@ class Assignment:
             self._committed.pop(partition, None)
             self._consumer.incremental_unassign([self._of(partition)])
 
+    def position(self, partition: int) -> int:
+        """The offset of the next record of a partition that is read."""
+        [place] = self._consumer.position([self._of(partition)])
+        # A partition of which nothing has come yet has no position: it stands at its start.
+        return place.offset if place.offset >= 0 else self._joined[partition]
+
     def progress(self) -> tuple[list[TopicPartition], int]:
         """Offsets that have moved since the last commit, and how many records wait in all."""
         lag = 0
         moved: list[TopicPartition] = []
-        for place in self._consumer.position([self._of(partition) for partition in self._joined]):
-            # A partition of which nothing has come yet has no position: it stands at its start.
-            offset = place.offset if place.offset >= 0 else self._joined[place.partition]
+        for partition in self._joined:
+            offset = self.position(partition)
+            place = self._of(partition, offset)
             known = self._consumer.get_watermark_offsets(place, cached=True)
             if known is not None:
                 lag += max(known[1] - offset, 0)
-            if self._committed.get(place.partition) != offset:
-                moved.append(self._of(place.partition, offset))
+            if self._committed.get(partition) != offset:
+                moved.append(place)
         return moved, lag
 
     def commit(self, offsets: Sequence[TopicPartition]) -> None:

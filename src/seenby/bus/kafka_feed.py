@@ -7,9 +7,10 @@ a partition ends and what the topic's layout is. So a broker that hangs holds up
 (A Consumer lets one thread in at a time, and poll() is inside nearly always.)
 
 A partition is joined at its end as the broker knows it at that moment, so the offset from which
-everything is delivered is known before join() returns. Should that offset become void (the topic
-made anew, or cut), the partition is joined again at its end, and anti-entropy mends what was
-between; ``auto.offset.reset=error`` keeps the library from skipping in silence.
+everything is delivered is known before join() returns. Should a broker refuse an offset (a
+partition made just now, a topic made anew or cut), the partition is joined again where it stood,
+or else at the start of what is there: events may come twice, but none is skipped, as the library
+would do in silence without ``auto.offset.reset=error``.
 """
 
 from __future__ import annotations
@@ -132,6 +133,7 @@ class KafkaFeed:
         self._questions: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._wanted: set[int] = set()
+        self._stood: dict[int, int] = {}
         self._partitions = 0
         self._slots = threading.Semaphore(IN_FLIGHT)
         self._records = Records(self._dead_letters)
@@ -145,7 +147,7 @@ class KafkaFeed:
         """Whether the topic was there when last asked for; and read whole, if it is to be."""
         if not self._healthy:
             return False
-        return not self._all or len(self._assignment) >= self._layout.count
+        return not self._all or len(self._assignment) >= self._partitions
 
     def start(
         self,
@@ -283,10 +285,13 @@ class KafkaFeed:
         for record in records:
             error, partition = record.error(), record.partition()
             log.warning("partition_trouble", partition=partition, why=str(error))
-            self._healthy = False
-            if error is not None and error.code() == OFFSET_VOID and partition is not None:
-                # Still wanted, so joined again with the next answer from Kafka.
+            void = error is not None and error.code() == OFFSET_VOID
+            if void and partition is not None and partition in self._assignment:
+                self._stood[partition] = self._assignment.position(partition)
                 self._assignment.leave(partition)
+                self._questions.put(partial(self._join, partition, None))
+            else:
+                self._healthy = False
 
     def _progress(self) -> None:
         self._dead_letters.serve()
@@ -359,8 +364,8 @@ class KafkaFeed:
         partitions = len(topic.partitions)
         if not self._healthy:
             log.info("feed_healthy", topic=self._topic, partitions=partitions)
-        self._healthy, self._missing = True, False
         self._partitions = partitions
+        self._healthy, self._missing = True, False
         self._tell(self._learn, partitions)
         wanted = range(partitions) if self._all else self._wanted
         for partition in [p for p in wanted if p not in self._assignment]:
@@ -386,8 +391,11 @@ class KafkaFeed:
                 why = str(error)
                 self._away(why)
             else:
-                fresh = self._layout.fresh(partition, self._clock())
-                offset = start if fresh else end
+                stood = self._stood.pop(partition, None)
+                if stood is not None:
+                    offset = stood if start <= stood <= end else start
+                else:
+                    offset = start if self._layout.fresh(partition, self._clock()) else end
                 self._wanted.add(partition)
                 self._orders.put(partial(self._take_up, partition, offset, answer))
                 return
@@ -413,6 +421,7 @@ class KafkaFeed:
 
     def _leave(self, partition: int) -> None:
         self._wanted.discard(partition)
+        self._stood.pop(partition, None)
         self._orders.put(partial(self._give_up, partition))
 
     # In the closing thread
