@@ -85,7 +85,7 @@ class Partitions:
         """Try failed joins again, and leave what nobody has needed for a while."""
         self._join_missing()
         for partition, since in list(self._idle_since.items()):
-            if now - since >= LINGER:
+            if now - since >= LINGER and partition not in self._joining:
                 del self._idle_since[partition]
                 self._joined.discard(partition)
                 self._feed.leave(partition)
