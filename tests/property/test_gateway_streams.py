@@ -72,11 +72,12 @@ class Streams(RuleBasedStateMachine):
         self.erased: dict[str, set[int]] = {"e0": set()}
         self.flying: list[Event] = []
         self.fill: tuple[str, Page] | None = None
+        self.late: list[tuple[Session, Page]] = []
         self.stored: dict[str, Position] = {}
         self.clients: list[Client] = []
 
-    @initialize(known=st.integers(0, 6))
-    def _begin(self, known: int) -> None:
+    @initialize(known=st.integers(0, 6), here=st.sets(st.integers(0, 4), min_size=1))
+    def _begin(self, known: int, here: set[int]) -> None:
         self.hub.epoch = "e0"
         self._commit(known)
         self.flying.clear()
@@ -85,6 +86,9 @@ class Streams(RuleBasedStateMachine):
         for name, batch, says_seq in (("tablet", True, True), ("web", False, False)):
             self.clients.append(Client(name, silent=False, batch=batch, says_seq=says_seq))
         self.clients.append(Client("", silent=False, batch=False, says_seq=True))
+        for number in here:
+            self._connect(self.clients[number])
+            self._settle(self.clients[number])
 
     # The store
 
@@ -114,10 +118,11 @@ class Streams(RuleBasedStateMachine):
         first = max(after, self.floor)
         return Page(self.head, self.floor, self.events[first : first + PAGE])
 
-    @rule(count=st.integers(1, 6))
-    def commit(self, count: int) -> None:
-        """Marks are recorded, and published."""
+    @rule(count=st.integers(1, 6), data=st.data())
+    def commit(self, count: int, data: st.DataObject) -> None:
+        """Marks are recorded and published; some records arrive at once, in any order."""
         self._commit(count)
+        self._deliver(data)
 
     @precondition(lambda self: self.head > self.floor)
     @rule(data=st.data())
@@ -152,11 +157,15 @@ class Streams(RuleBasedStateMachine):
     # The bus
 
     @precondition(lambda self: self.flying)
-    @rule(data=st.data(), count=st.integers(1, 5), keep=st.booleans())
-    def deliver(self, data: st.DataObject, count: int, keep: bool) -> None:
-        """Some records arrive, in any order; they may come again."""
-        picked = data.draw(st.permutations(self.flying))[:count]
-        if not keep:
+    @rule(data=st.data())
+    def deliver(self, data: st.DataObject) -> None:
+        """Some records arrive later."""
+        self._deliver(data)
+
+    def _deliver(self, data: st.DataObject) -> None:
+        """Some of the records on the way arrive, in any order; each may come again, or be lost."""
+        picked = data.draw(st.lists(st.sampled_from(self.flying), max_size=6))
+        if data.draw(st.booleans()):
             self.flying = [event for event in self.flying if event not in picked]
         self.hub.dispatch(picked, self.now, 1.0)
         self._flush()
@@ -177,16 +186,19 @@ class Streams(RuleBasedStateMachine):
 
     # Clients
 
-    def _one(self, data: st.DataObject, fits: Callable[[Client], bool]) -> Client | None:
-        fitting = [client for client in self.clients if fits(client)]
-        return data.draw(st.sampled_from(fitting)) if fitting else None
+    def _one(self, data: st.DataObject, fits: Callable[[Client], bool]) -> Client:
+        return data.draw(st.sampled_from([client for client in self.clients if fits(client)]))
 
+    @precondition(lambda self: any(client.session is None for client in self.clients))
     @rule(data=st.data(), settled=st.booleans())
     def connect(self, data: st.DataObject, settled: bool) -> None:
         """A device connects; it may wait for its place while other things happen."""
         client = self._one(data, lambda c: c.session is None)
-        if client is None:
-            return
+        self._connect(client)
+        if settled:
+            self._settle(client)
+
+    def _connect(self, client: Client) -> None:
         session = Session(silent=client.silent, user_id=USER, device_id=client.name, now=self.now)
         if not client.silent:
             session.admit(ANYONE, self.now, 0.0)
@@ -199,21 +211,20 @@ class Streams(RuleBasedStateMachine):
         client.wire.clear()
         client.heads = None
         self.hub.enter(session)
-        if settled:
-            self._settle(client)
 
+    @precondition(lambda self: any(map(_waits, self.clients)))
     @rule(data=st.data())
-    def read_heads(self, data: st.DataObject) -> None:
-        """The store is asked where the stream of an arrival ends; the answer is on its way."""
-        client = self._one(data, lambda c: _is(c, State.JOINING) and c.heads is None)
-        if client is not None:
+    def advance(self, data: st.DataObject) -> None:
+        """A session that waits for the store comes a step nearer: it is asked, or it answers."""
+        client = self._one(data, _waits)
+        if client.page is not None:
+            self._give(client)
+        elif _is(client, State.CATCHING_UP):
+            assert client.session is not None
+            client.page = self._page(client.session.position)
+        elif client.heads is None:
             client.heads = (self.epoch, self.head, self.floor, self.stored.get(client.name))
-
-    @rule(data=st.data())
-    def begin(self, data: st.DataObject) -> None:
-        """The answer is here."""
-        client = self._one(data, lambda c: _is(c, State.JOINING) and c.heads is not None)
-        if client is not None:
+        else:
             self._start(client)
 
     def _start(self, client: Client) -> None:
@@ -248,33 +259,21 @@ class Streams(RuleBasedStateMachine):
             assert client.have is not None
             self._nothing_between(client, before[1], client.have)
 
-    @rule(data=st.data())
-    def settle(self, data: st.DataObject) -> None:
-        """A session gets everything it waits for."""
-        client = self._one(data, lambda c: _is(c, State.JOINING) or _is(c, State.CATCHING_UP))
-        if client is not None:
-            self._settle(client)
-
-    @rule(data=st.data())
-    def read_page(self, data: st.DataObject) -> None:
-        """A page for a session that catches up is read; it is on its way."""
-        client = self._one(data, lambda c: _is(c, State.CATCHING_UP) and c.page is None)
-        if client is not None and client.session is not None:
-            client.page = self._page(client.session.position)
-
-    @rule(data=st.data())
-    def page(self, data: st.DataObject) -> None:
-        """The page is here; its session may be gone, closed or live by now."""
-        client = self._one(data, lambda c: c.session is not None and c.page is not None)
-        if client is not None:
-            self._give(client)
-
     def _give(self, client: Client) -> None:
         assert client.session is not None
         assert client.page is not None
         self.hub.page(client.session, client.page, self.now, 1.0)
         client.page = None
         self._flush()
+
+    @precondition(lambda self: self.late)
+    @rule()
+    def page_for_one_that_left(self) -> None:
+        """It was on its way when the socket closed; the user may be here again."""
+        session, page = self.late.pop()
+        self.hub.page(session, page, self.now, 1.0)
+        self._flush()
+        assert session.data_to_send() == []
 
     @rule()
     def read_fill(self) -> None:
@@ -293,12 +292,11 @@ class Streams(RuleBasedStateMachine):
             self.hub.fill(USER, page, self.now, 1.0)
             self._flush()
 
+    @precondition(lambda self: any(client.wire for client in self.clients))
     @rule(data=st.data(), count=st.integers(1, 10))
     def receive(self, data: st.DataObject, count: int) -> None:
         """Some of what is on the wire arrives."""
-        client = self._one(data, lambda c: bool(c.wire))
-        if client is not None:
-            self._receive(client, count)
+        self._receive(self._one(data, lambda c: bool(c.wire)), count)
 
     def _receive(self, client: Client, count: int) -> None:
         arrived, client.wire = client.wire[:count], client.wire[count:]
@@ -363,57 +361,45 @@ class Streams(RuleBasedStateMachine):
         if known is None or known.epoch != session.epoch or known.seq < seq:
             self.stored[client.name] = Position(session.epoch, seq)
 
+    @precondition(lambda self: any(map(_silent_and_here, self.clients)))
     @rule(data=st.data())
     def ping(self, data: st.DataObject) -> None:
         """A silent client is asked how far it is."""
-        client = self._one(data, lambda c: c.silent and c.session is not None)
-        if client is None or client.session is None:
-            return
+        session = self._one(data, _silent_and_here).session
+        assert session is not None
         self.now += 0.01
-        if client.session.confirm_soon(self.now):
-            client.session.expire(self.now)
-            self.hub.touch(client.session)
+        if session.confirm_soon(self.now):
+            session.expire(self.now)
+            self.hub.touch(session)
             self._flush()
 
+    @precondition(lambda self: any(map(_may_acknowledge, self.clients)))
     @rule(data=st.data())
     def ack(self, data: st.DataObject) -> None:
         """A device acknowledges what it has."""
-        client = self._one(
-            data,
-            lambda c: (
-                bool(c.name) and not c.silent and (_is(c, State.LIVE) or _is(c, State.CATCHING_UP))
-            ),
-        )
-        if client is None or client.session is None or client.have is None:
-            return
-        if client.session.epoch == client.epoch and not client.wire:
-            assert client.have <= self.hub.streams[USER].highest, "an ack would be refused"
-            self._acknowledge(client, client.have)
+        client = self._one(data, _may_acknowledge)
+        assert client.have is not None
+        assert client.have <= self.hub.streams[USER].highest, "an ack would be refused"
+        self._acknowledge(client, client.have)
 
-    @rule(data=st.data(), received=st.integers(0, 8))
-    def cut(self, data: st.DataObject, received: int) -> None:
-        """The connection breaks; what is still on the wire is lost."""
-        client = self._one(data, lambda c: c.session is not None)
-        if client is not None:
-            self._receive(client, received)
-            self._close(client, clean=False)
+    @precondition(lambda self: any(client.session for client in self.clients))
+    @rule(data=st.data(), received=st.integers(0, 8), how=st.sampled_from(["cut", "left", "drain"]))
+    def end(self, data: st.DataObject, received: int, how: str) -> None:
+        """A connection ends.
 
-    @rule(data=st.data())
-    def leave(self, data: st.DataObject) -> None:
-        """The client closes, having read everything."""
+        It breaks, and what is still on the wire is lost; or the client closes, having read
+        everything; or the gateway closes, and the socket stays until the client has answered.
+        """
         client = self._one(data, lambda c: c.session is not None)
-        if client is not None:
-            self._receive(client, len(client.wire))
-            self._close(client, clean=True)
-
-    @rule(data=st.data())
-    def drain(self, data: st.DataObject) -> None:
-        """The gateway closes a session; its socket stays until the client has answered."""
-        client = self._one(data, lambda c: c.session is not None)
-        if client is not None and client.session is not None:
-            client.session.close(disconnect.DRAIN)
-            self.hub.touch(client.session)
+        session = client.session
+        assert session is not None
+        if how == "drain":
+            session.close(disconnect.DRAIN)
+            self.hub.touch(session)
             self._flush()
+        else:
+            self._receive(client, received if how == "cut" else len(client.wire))
+            self._close(client, clean=how == "left")
 
     def _close(self, client: Client, *, clean: bool) -> None:
         session = client.session
@@ -423,7 +409,9 @@ class Streams(RuleBasedStateMachine):
         self.hub.leave(session)
         if clean and session.silent and session.resumes:
             self._acknowledge(client, session.position)
-        client.session = None
+        if client.page is not None:
+            self.late.append((session, client.page))
+        client.session = client.page = None
         client.wire.clear()
 
     # Both sides
@@ -475,6 +463,20 @@ class Streams(RuleBasedStateMachine):
             client.page = self._page(session.position)
             self._give(client)
         assert session.state is State.LIVE, "catching up never ends"
+
+
+def _waits(client: Client) -> bool:
+    return client.page is not None or _is(client, State.JOINING) or _is(client, State.CATCHING_UP)
+
+
+def _silent_and_here(client: Client) -> bool:
+    return client.silent and client.session is not None
+
+
+def _may_acknowledge(client: Client) -> bool:
+    """Whether it is a device that has read its welcome, and what it has been sent so far."""
+    begun = _is(client, State.LIVE) or _is(client, State.CATCHING_UP)
+    return begun and bool(client.name) and not client.silent and not client.wire
 
 
 def _is(client: Client, state: State) -> bool:

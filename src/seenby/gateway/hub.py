@@ -266,7 +266,7 @@ class Hub:
         seq = event.seq
         if not event.msg_id:
             for session in live:
-                session.position = max(session.position, seq)
+                session.skip(seq)
             return
         frame = frames.receipt(event, int(wall))
         dirty = self._dirty

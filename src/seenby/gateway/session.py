@@ -333,6 +333,11 @@ class Session:
             self.last_push_at_ms = at_ms
         self._out.append(frame)
 
+    def skip(self, seq: int) -> None:
+        """Pass over an event that is shown to nobody."""
+        if self.state is not State.CLOSED and seq > self.position:
+            self.position = seq
+
     def page(self, receipts: Sequence[bytes], last: int) -> None:
         """Write a page of the backlog; it ends at *last*."""
         if self.state is State.CLOSED:

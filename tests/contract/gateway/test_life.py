@@ -370,6 +370,7 @@ class TestTime:
     async def test_a_close_that_is_not_answered_is_cut(self, running: Running) -> None:
         """After five seconds."""
         client = await RawClient.v1(running)
+        running.pass_time(28)
         client.frame(b"x", 2)
         await client.receive()
         running.pass_time(4)

@@ -270,6 +270,11 @@ class TestEpochs:
             again = here.connect(device="phone")
             await turn(100)
             assert seqs(here.written[again]) == list(range(1, 51))
+            here.dispatcher.acknowledged(phone, 40)
+            here.dispatcher.acknowledged(again, 5)
+            await asyncio.sleep(2)
+            device = ("sender", "phone")
+            assert here.source.store.positions([device]) == {device: Position("epoch-2", 5)}
 
     async def test_an_epoch_that_changes_while_a_session_arrives(self) -> None:
         """It is sent away as all others, and finds its place when it comes back."""

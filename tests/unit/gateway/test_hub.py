@@ -276,10 +276,20 @@ class TestCatchingUp:
     def test_events_trimmed_while_it_reads_are_a_reset(self, hub: Hub) -> None:
         """And the head it is told of may be acknowledged."""
         session = joined(hub, greeted(seq=11, epoch=EPOCH))
-        live, _ = hub.page(session, page(19, 22, head=22, floor=18), 0.0, 1.0)
+        live, _ = hub.page(session, page(19, 20, head=22, floor=18), 0.0, 1.0)
         out = sent(session)
         assert (live, types(out), out[0]["seq"]) == (True, ["reset"], 22)
         assert hub.streams["sender"].highest == 22
+
+    def test_a_tail_has_no_gap(self, hub: Hub) -> None:
+        """Events trimmed below the stream are not skipped over in silence."""
+        session = joined(hub, greeted(seq=18, epoch=EPOCH))
+        dispatch(hub, 21)
+        hub.fill("sender", Page(31, 30, events(31, 31)), 0.0, 1.0)
+        live, _ = hub.page(session, page(19, 20), 0.0, 1.0)
+        assert (live, seqs(sent(session))) == (False, [19, 20])
+        hub.page(session, Page(31, 30, events(31, 31)), 0.0, 1.0)
+        assert types(sent(session)) == ["reset"]
 
     def test_a_session_closed_meanwhile_is_given_nothing(self, hub: Hub) -> None:
         """Its page comes too late."""

@@ -414,6 +414,7 @@ class TestPushes:
         push(session, 21)
         session.close(disconnect.DRAIN)
         push(session, 22)
+        session.skip(22)
         session.page([frames.receipt(event(23), 1)], 23)
         session.cut(EPOCH, 30, 40)
         session.live()
