@@ -4,12 +4,14 @@
   heads and stored positions are read (many users per query). In this order nothing falls between.
 - Pages: sessions that catch up are read for together, as fast as their sockets take it.
 - Live: what the bus brings goes through the hub to the sockets; ``repair`` mends what it does not.
-- Acknowledged positions are written at most once a second.
+- Acknowledged positions are written once a second, and soon after a device has left: it may come
+  back at another gateway.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from seenby.model import Event
 
 ACK_EVERY = 1.0
+ACK_SOON = 0.1
+"""Seconds between writes of positions: as a rule, and at the least when devices leave."""
+
 RETRY_AFTER = 0.5
 """Seconds between tries while the store is away."""
 
@@ -97,6 +102,7 @@ class Dispatcher:
         self._behind: dict[Session, None] = {}
         self._wanted = asyncio.Event()
         self._positions = Positions()
+        self._left = asyncio.Event()
         self._answered_at = -ANSWERED_WITHIN
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -178,6 +184,8 @@ class Dispatcher:
             self._partitions.leave(session.user_id, _now())
         if clean and session.silent and session.resumes:
             self.acknowledged(session, session.position)
+        if (session.user_id, session.device_id) in self._positions:
+            self._left.set()
 
     def writable(self, session: Session) -> None:
         """A session's socket takes data again."""
@@ -368,7 +376,10 @@ class Dispatcher:
     # Positions and partitions, once a second
 
     async def _keep(self) -> None:
-        await asyncio.sleep(ACK_EVERY)
+        await asyncio.sleep(ACK_SOON)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._left.wait(), ACK_EVERY - ACK_SOON)
+        self._left.clear()
         self._partitions.tick(_now())
         self._metrics.connections(self._hub.sessions)
         await self._source.ready()

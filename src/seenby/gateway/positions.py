@@ -1,4 +1,4 @@
-"""What devices have acknowledged, on its way to the store: one write a second for all of them.
+"""What devices have acknowledged, on its way to the store: one write for all of them.
 
 A position never falls, and what is not stored yet counts already for a device that comes back.
 All of it belongs to the epoch in force; ``clear()`` when that changes.
@@ -33,6 +33,10 @@ class Positions:
     def __len__(self) -> int:
         """How many devices have a position that is not stored yet."""
         return len(self._new)
+
+    def __contains__(self, device: Device) -> bool:
+        """Whether a device has a position that is not stored yet."""
+        return device in self._new
 
     def add(self, ack: Ack) -> None:
         """A device has everything up to a position."""

@@ -332,6 +332,20 @@ class TestPositions:
             await turn()
             assert seqs(here.written[again]) == [8, 9]
 
+    async def test_one_that_has_left_may_come_back_elsewhere(self) -> None:
+        """Its position is stored soon, and many of them in one write."""
+        async with station() as here:
+            here.source.add("sender", 9)
+            sessions = [here.connect(device=f"d{n}", batch=True) for n in range(5)]
+            await asyncio.sleep(2)
+            here.source.calls.clear()
+            for session in sessions:
+                here.dispatcher.acknowledged(session, 7)
+                here.leave(session)
+            await asyncio.sleep(0.11)
+            assert here.source.calls.count("acknowledge") == 1
+            assert [stored(here, f"d{n}") for n in range(5)] == [7] * 5
+
     async def test_the_last_ones_are_stored_at_the_end(self) -> None:
         """A drain loses none."""
         async with station() as here:
