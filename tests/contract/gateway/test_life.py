@@ -374,6 +374,8 @@ class TestTime:
         client.frame(b"x", 2)
         await client.receive()
         running.pass_time(4)
+        for _ in range(20):
+            await asyncio.sleep(0)
         assert running.hub.sessions == 1
         running.pass_time(2)
         await until("it is cut", lambda: running.hub.sessions == 0)
