@@ -10,6 +10,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from tests.acceptance.devices import Api, Device
+from tests.servers.seenby import get
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,6 +81,27 @@ class TestTheOriginalsTryOut:
         api.close()
         assert first == again
         assert [receipt["msg_id"] for receipt in device.receipts] == ["m1", "m2"]
+
+
+class TestApartWithoutKafka:
+    def test_api_and_gateway_meet_in_the_database(self, launch: Launch) -> None:
+        """Without Kafka receipts come from the database, a second late; the start says so."""
+        first = launch("serve", "migrator")
+        first.stop()
+        api, gateway = launch("api"), launch("gateway")
+        reader = Api(api.api)
+        with Device(gateway.gateway, "sender", "phone") as phone:
+            for number in range(3):
+                reader.mark(f"m{number}", "reader", "sender")
+            phone.wait_receipts(3, patience=5)
+
+        reader.close()
+        assert phone.seqs == [1, 2, 3]
+        assert gateway.metric("seenby_outbox_rows") == 0
+        for process, port in ((api, api.api_port), (gateway, gateway.gateway_port)):
+            assert get(f"http://127.0.0.1:{port}/ready")["ready"] is True
+            [line] = [line for line in process.log_lines() if line["event"] == "no_bus"]
+            assert "KAFKA_BROKERS" in line["why"]
 
 
 class TestEmbedded:

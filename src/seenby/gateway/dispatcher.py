@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from seenby.bus.absent import NoFeed
 from seenby.errors import SeenbyError
 from seenby.gateway import disconnect
 from seenby.gateway.partitions import Partitions
@@ -147,8 +148,11 @@ class Dispatcher:
 
     @property
     def bus_answers(self) -> bool:
-        """Whether the bus answers; without it receipts come from the store, a second late."""
-        return self._feed.healthy
+        """Whether the bus answers, where there is one.
+
+        Without it receipts come from the store, a second late.
+        """
+        return self._feed.healthy or isinstance(self._feed, NoFeed)
 
     async def _forever(self, turn: Callable[[], Awaitable[None]]) -> None:
         """Run one turn after the other; a store that is away only delays them."""

@@ -14,6 +14,8 @@ from seenby.model import DEVICE_ID_MAX, USER_ID_MAX
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from multidict import MutableMultiMapping
+
 
 class Opening(msgspec.Struct, frozen=True):
     """A client that may come in: ``silent`` without the subprotocol, ``token`` from the header."""
@@ -60,6 +62,14 @@ def read_opening(
     elif not user_id:
         raise BadInput("user_id", "given in the query: /ws?user_id=...&device_id=...")
     return Opening(silent, user_id, device_id, bearer or None)
+
+
+def join_lines(headers: MutableMultiMapping[str]) -> None:
+    """Make one line of a header that lists things and came in several (RFC 9110, section 5.3)."""
+    for name in ("Connection", "Sec-WebSocket-Protocol"):
+        lines = headers.getall(name, ())
+        if len(lines) > 1:
+            headers[name] = ", ".join(lines)
 
 
 def asks_for_upgrade(connection: str) -> bool:

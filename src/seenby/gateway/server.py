@@ -28,7 +28,7 @@ from picows import (
 from seenby.errors import BadInput, SeenbyError
 from seenby.gateway import answers, disconnect, frames
 from seenby.gateway.disconnect import Disconnect
-from seenby.gateway.handshake import asks_for_upgrade, read_opening
+from seenby.gateway.handshake import asks_for_upgrade, join_lines, read_opening
 from seenby.gateway.session import Ping, Session, State
 from seenby.gateway.wheel import Wheel
 
@@ -277,7 +277,7 @@ class Gateway:
             return answers.page(path, self.ready, self._metrics)
         if self._draining:
             return answers.draining()
-        _join_lines(request)
+        join_lines(request.headers)
         if asks_for_upgrade(request.headers.get("Connection", "")):
             request.headers["Connection"] = "Upgrade"
         try:
@@ -359,8 +359,14 @@ class Gateway:
                 transport.send_ping(item.payload)
             elif isinstance(item, Disconnect):
                 self._close(connection, transport, item)
-        if session.state is State.CLOSED:
-            return
+        if session.state is not State.CLOSED:
+            self._written(session, transport)
+
+    def _written(self, session: Session, transport: WSTransport) -> None:
+        """Close a session that reads too slowly; look at one in time that has more to be done."""
+        if session.state is not State.LIVE:
+            # A token that was checked just now may end before the wheel's next look.
+            self._wheel.add(session, session.deadline())
         if session.congested:
             waiting = transport.underlying_transport.get_write_buffer_size()
             if waiting > self._session_bytes:
@@ -382,14 +388,6 @@ class Gateway:
 def _cut(connection: Connection) -> None:
     if connection.transport is not None:
         connection.transport.disconnect(graceful=False)
-
-
-def _join_lines(request: WSUpgradeRequest) -> None:
-    """A header that lists things may come in several lines (RFC 9110, section 5.3)."""
-    for name in ("Connection", "Sec-WebSocket-Protocol"):
-        lines = request.headers.getall(name, ())
-        if len(lines) > 1:
-            request.headers[name] = ", ".join(lines)
 
 
 def _quiet() -> logging.LoggerAdapter[logging.Logger]:

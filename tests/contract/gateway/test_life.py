@@ -33,6 +33,7 @@ class Tokens:
         self.asked = 0
         self.known: dict[str, Caller | SeenbyError] = {
             "sender": Caller("sender", everyone=False, expires_at=None),
+            "at once": Caller("sender", everyone=False, expires_at=time.time() + 5),
             "soon": Caller("sender", everyone=False, expires_at=time.time() + 100),
             "service": Caller("", everyone=True, expires_at=None),
             "expired": TokenExpired("the token has expired"),
@@ -548,6 +549,13 @@ class TestTokens:
             await device.wait("pong", number + 1)
         assert device.closed is None
         guarded.pass_time(6)
+        assert (await device.ended())[0] == 4001
+
+    async def test_a_token_that_ends_within_the_time_for_hello(self, guarded: Running) -> None:
+        """Its socket does not live until the next look that was planned before it was known."""
+        device = await Device.open(guarded, user="", hello={"token": "at once"})
+        await device.wait("welcome")
+        guarded.pass_time(7)
         assert (await device.ended())[0] == 4001
 
     async def test_who_leaves_while_the_token_is_checked_leaves_nothing(
