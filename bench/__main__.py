@@ -85,6 +85,24 @@ def report(title: str, rounds: list[dict[str, Any]]) -> None:
     print(f"  {'  (load generator)':28}{middle(rounds, 'load')}")
 
 
+def measure(
+    where: str, connections: int, api: Seenby, gateway: Seenby, pids: Mapping[str, int]
+) -> None:
+    """Mark over so many connections, ROUNDS times, and report."""
+    rounds = [
+        load(
+            "marks",
+            pids,
+            api=api.api,
+            gateway=gateway.gateway,
+            connections=connections,
+            tag=f"{connections}-{number}",
+        )
+        for number in range(ROUNDS)
+    ]
+    report(f"{where}, {connections} connections, 500 senders", rounds)
+
+
 def apart(folder: Path) -> None:
     """API, gateway, MariaDB and Kafka, each its own process."""
     kafka, mariadb = Kafka.launch(), MariaDB.launch()
@@ -109,18 +127,7 @@ def apart(folder: Path) -> None:
             "gateway": gateway.process.pid,
         }
         for connections in (1, 100, 300):
-            rounds = [
-                load(
-                    "marks",
-                    pids,
-                    api=api.api,
-                    gateway=gateway.gateway,
-                    connections=connections,
-                    tag=f"a{connections}-{number}",
-                )
-                for number in range(ROUNDS)
-            ]
-            report(f"MariaDB and Kafka, {connections} connections, 500 senders", rounds)
+            measure("MariaDB and Kafka", connections, api, gateway, pids)
         rescued = gateway.metric("seenby_rescued_total")
         print(f"\nreceipts that Kafka did not bring: {rescued:.0f}")
     finally:
@@ -137,18 +144,7 @@ def embedded(folder: Path) -> None:
         seenby.start()
         pids = {"serve": seenby.process.pid}
         for connections in (1, 100):
-            rounds = [
-                load(
-                    "marks",
-                    pids,
-                    api=seenby.api,
-                    gateway=seenby.gateway,
-                    connections=connections,
-                    tag=f"e{connections}-{number}",
-                )
-                for number in range(ROUNDS)
-            ]
-            report(f"Embedded (SQLite), {connections} connections, 500 senders", rounds)
+            measure("Embedded (SQLite)", connections, seenby, seenby, pids)
     finally:
         seenby.kill()
 

@@ -1,12 +1,7 @@
-"""Public fakes: a store and a bus that fail on demand, a feed driven by hand, a still clock.
-
-They keep the promises of the ports they stand for, so a test of seenby, or of something built
-around it, breaks one thing at a time.
-"""
+"""A store in memory that fails on demand."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from bisect import bisect_right
@@ -16,9 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from seenby.errors import (
-    BusUnavailable,
     Conflict,
-    Forbidden,
     OwnMessage,
     StoreRefused,
     StoreUnavailable,
@@ -27,27 +20,9 @@ from seenby.model import Event, Mark, Position, Receipt
 from seenby.store.base import Device, Head, OutboxBatch, OutboxState, Page, ReceiptPage, Recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from seenby.auth import Caller
-    from seenby.bus.base import Deliver
-    from seenby.recorder import Outcome
     from seenby.store.base import Ack, Want
-
-
-class ManualClock:
-    """A clock that moves only when told to; call it for the time in seconds."""
-
-    def __init__(self, now: float = 0.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        """The time, in seconds."""
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        """Let *seconds* pass."""
-        self.now += seconds
 
 
 class FailingStore:
@@ -312,175 +287,3 @@ class _OutboxRow:
 
 
 _NO_STREAM = Head(0, 0)
-
-
-class FailingPublisher:
-    """A Publisher that keeps what it is given, and fails or waits when told to.
-
-    Attributes:
-        published: what was acknowledged, in order, with the epoch it was published under.
-        healthy, partitions: what the properties of the port answer; set them.
-        failing: while True every publish() raises BusUnavailable.
-        acknowledging: cleared, publish() waits until it is set again.
-    """
-
-    def __init__(self) -> None:
-        self.published: list[tuple[Event, str]] = []
-        self.healthy = True
-        self.partitions = 1
-        self.failing = False
-        self.acknowledging = asyncio.Event()
-        self.acknowledging.set()
-        self.closed = False
-
-    async def publish(self, events: Sequence[Event], *, epoch: str) -> None:
-        """Keep *events*, or fail."""
-        await self.acknowledging.wait()
-        if self.failing or self.closed:
-            raise BusUnavailable("the bus was told to fail")
-        self.published += [(event, epoch) for event in events]
-
-    async def close(self) -> None:
-        """Take nothing more."""
-        self.closed = True
-
-
-class HandFeed:
-    """A Feed whose records are pushed by the test.
-
-    Attributes:
-        healthy: what the property of the port answers; set it.
-        failing: while True join() raises BusUnavailable.
-        answering: cleared, join() waits until it is set again.
-        joined: the partitions that are read now.
-        layout: what partitions_of() answers, for every user; see grow().
-        epoch: as given to start() or set_epoch().
-    """
-
-    def __init__(self, partitions: Sequence[int] = (0,)) -> None:
-        self.healthy = True
-        self.failing = False
-        self.answering = asyncio.Event()
-        self.answering.set()
-        self.joined: set[int] = set()
-        self.layout = frozenset(partitions)
-        self.epoch = ""
-        self._wanted: Container[str] = ()
-        self._deliver: Deliver | None = None
-        self._on_growth: Callable[[], None] | None = None
-
-    def start(
-        self,
-        *,
-        epoch: str,
-        wanted: Container[str],
-        deliver: Deliver,
-        on_growth: Callable[[], None] | None = None,
-    ) -> None:
-        """Keep what push() needs."""
-        self.epoch = epoch
-        self._wanted, self._deliver, self._on_growth = wanted, deliver, on_growth
-
-    def set_epoch(self, epoch: str) -> None:
-        """From now on this epoch is in force."""
-        self.epoch = epoch
-
-    def partitions_of(self, user_id: str) -> frozenset[int]:  # noqa: ARG002 -- as told by the test
-        """The same for everyone."""
-        return self.layout
-
-    def grow(self, partitions: Sequence[int]) -> None:
-        """Answer differently from now on, and say so."""
-        self.layout = frozenset(partitions)
-        if self._on_growth is not None:
-            self._on_growth()
-
-    async def join(self, partition: int) -> None:
-        """Read *partition* from now on, or fail."""
-        await self.answering.wait()
-        if self.failing:
-            raise BusUnavailable("the bus was told to fail")
-        self.joined.add(partition)
-
-    def leave(self, partition: int) -> None:
-        """Read *partition* no longer."""
-        self.joined.discard(partition)
-
-    def push(self, *events: Event) -> None:
-        """Deliver *events* as the bus would: those that are wanted, if anything is joined."""
-        wanted = [event for event in events if event.sender_id in self._wanted]
-        if wanted and self.joined and self._deliver is not None:
-            self._deliver(wanted)
-
-    async def close(self) -> None:
-        """Deliver nothing more."""
-        self.joined.clear()
-        self._deliver = None
-
-
-class MemorySource:
-    """A gateway's Source: a store in memory that is asked on the event loop, without threads.
-
-    Attributes:
-        store: what is asked; another one in its place is a restored backup.
-        answering: cleared, every call waits until it is set again; then it asks the store.
-        calls: the name of every call that was made, in order.
-    """
-
-    def __init__(self, store: FailingStore | None = None) -> None:
-        self.store = store or FailingStore()
-        self.answering = asyncio.Event()
-        self.answering.set()
-        self.calls: list[str] = []
-        self._marks = 0
-
-    def add(self, user_id: str, count: int = 1, *, at: int = 1_704_067_200_000) -> list[Event]:
-        """Record marks of a user's messages at *at* (ms); returns their events."""
-        marks = []
-        for _ in range(count):
-            self._marks += 1
-            marks.append(Mark(f"m{self._marks}", "reader", user_id, "conversation"))
-        return self.store.record(marks, now=at, lease=None).events
-
-    async def heads(self, user_ids: Sequence[str]) -> tuple[str, dict[str, Head]]:
-        """The epoch, and the ends of each user's stream."""
-        await self._call("heads")
-        return self.store.heads(user_ids)
-
-    async def pages(self, wants: Sequence[Want]) -> list[Page]:
-        """Pages of several users' streams."""
-        await self._call("pages")
-        return self.store.pages(wants)
-
-    async def positions(
-        self, devices: Sequence[tuple[str, str]]
-    ) -> dict[tuple[str, str], Position]:
-        """Where known devices stand."""
-        await self._call("positions")
-        return self.store.positions(devices)
-
-    async def acknowledge(self, acks: Sequence[Ack], *, now: int) -> None:
-        """Store positions."""
-        await self._call("acknowledge")
-        self.store.acknowledge(acks, now=now)
-
-    async def mark(self, caller: Caller, marks: Sequence[Mark]) -> list[Outcome | Forbidden]:
-        """Record marks of readers for whom *caller* may act."""
-        await self._call("mark")
-        outcomes: list[Outcome | Forbidden] = []
-        for mark in marks:
-            if caller.may_act_for(mark.reader_id):
-                now = int(time.time() * 1000)
-                outcomes += self.store.record([mark], now=now, lease=None).outcomes
-            else:
-                outcomes.append(Forbidden("reader_id must be the token's user"))
-        return outcomes
-
-    async def ready(self) -> None:
-        """Return when the store answers."""
-        await self._call("ready")
-        self.store.ping()
-
-    async def _call(self, name: str) -> None:
-        self.calls.append(name)
-        await self.answering.wait()
