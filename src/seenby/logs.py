@@ -45,10 +45,26 @@ def set_up(settings: Settings) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
+    lines.addFilter(_without_quotes)
     root = logging.getLogger()
     root.handlers = [lines]
     # Libraries tell much at info that is of no use to whoever runs seenby.
     root.setLevel(max(level, logging.WARNING))
+
+
+def _without_quotes(record: logging.LogRecord) -> bool:
+    """Take the quotation from what is told of a request that is no HTTP.
+
+    aiohttp shows the line it could not read, and that may hold a token or a body. It is the
+    client's fault, too, so neither an error of ours nor worth a traceback.
+    """
+    if record.name == "aiohttp.server" and record.exc_info and record.exc_info[0] is not None:
+        kinds = [kind.__name__ for kind in record.exc_info[0].__mro__]
+        if "HttpProcessingError" in kinds:
+            record.msg = f"{record.msg}: {kinds[0]}"
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+            record.exc_info = record.exc_text = None
+    return True
 
 
 def _format_here() -> str:

@@ -19,6 +19,7 @@ from seenby.api import schemas
 from seenby.api.routes import JSON, Answer, Call, Routes
 from seenby.auth import ANYONE
 from seenby.errors import (
+    BadInput,
     NotFound,
     PositionLost,
     SeenbyError,
@@ -47,6 +48,10 @@ RETRY_AFTER = "1"
 PREFLIGHT_HOLDS = "600"
 """Seconds for which a browser may remember a preflight's answer."""
 
+# Without a pattern aiohttp takes no braces in a part of an address; ids may have them.
+_USER = "{user_id:[^/]+}"
+_DEVICE = "{device_id:[^/]+}"
+
 log = structlog.get_logger()
 
 
@@ -71,9 +76,9 @@ def make_app(
             hdrs.METH_POST: around("mark_batch", routes.mark_batch, body_max=BATCH_MAX),
         },
         "/api/v1/messages/receipts": {hdrs.METH_GET: around("receipts", routes.receipts)},
-        "/api/v1/users/{user_id}/receipts": {hdrs.METH_GET: around("missed", routes.missed)},
-        "/api/v1/users/{user_id}/devices": {hdrs.METH_GET: around("devices", routes.devices)},
-        "/api/v1/users/{user_id}/devices/{device_id}": {
+        f"/api/v1/users/{_USER}/receipts": {hdrs.METH_GET: around("missed", routes.missed)},
+        f"/api/v1/users/{_USER}/devices": {hdrs.METH_GET: around("devices", routes.devices)},
+        f"/api/v1/users/{_USER}/devices/{_DEVICE}": {
             hdrs.METH_DELETE: around("sign_off", routes.sign_off),
         },
         "/api/v1/gateway": {hdrs.METH_GET: around("gateway", routes.gateway)},
@@ -82,6 +87,9 @@ def make_app(
         "/metrics": {hdrs.METH_GET: around("metrics", routes.metrics, public=True)},
     }
     for path, handlers in methods.items():
+        if hdrs.METH_GET in handlers:
+            # The same without its body (RFC 9110, section 9.3.2): aiohttp leaves that out.
+            handlers[hdrs.METH_HEAD] = handlers[hdrs.METH_GET]
         resource = app.router.add_resource(path)
         for method, handler in handlers.items():
             resource.add_route(method, handler)
@@ -139,7 +147,9 @@ class _Around:
 
         async def handle(request: web.Request) -> web.Response:
             if request.method == hdrs.METH_OPTIONS:
-                response = web.Response(status=HTTPStatus.NO_CONTENT)
+                response = web.Response(
+                    status=HTTPStatus.NO_CONTENT, headers={hdrs.SERVER: "seenby"}
+                )
             else:
                 response = _refusal(WrongMethod(f"this address takes {names} only"))
             response.headers[hdrs.ALLOW] = names
@@ -176,6 +186,7 @@ async def _body(request: web.Request, longest: int) -> bytes:
     Raises:
         WrongMediaType: it says something else, or nothing.
         TooLarge: it is over its limit.
+        BadInput: it is not encoded as its headers say, or the client left in the middle of it.
     """
     if request.content_type != JSON:
         raise WrongMediaType("the request must have the header Content-Type: application/json")
@@ -186,6 +197,10 @@ async def _body(request: web.Request, longest: int) -> bytes:
         body = await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise too_large from None
+    except web.RequestPayloadError:
+        raise BadInput("body", "encoded as the headers say") from None
+    except ConnectionError:
+        raise BadInput("body", "sent whole") from None
     if len(body) > longest:
         raise too_large
     return body

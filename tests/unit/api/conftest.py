@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from aiohttp import ClientResponse
+    from yarl import URL
 
 ORIGIN = "https://chat.example.com"
 MARK = {
@@ -68,14 +69,14 @@ class Api:
         self.tokens = Tokens()
 
     async def call(
-        self, method: str, path: str, *, token: str = "", json: Any = None, **more: Any
+        self, method: str, path: str | URL, *, token: str = "", json: Any = None, **more: Any
     ) -> tuple[int, Any]:
         """Status and document."""
         response = await self.response(method, path, token=token, json=json, **more)
         return response.status, await response.json()
 
     async def response(
-        self, method: str, path: str, *, token: str = "", **more: Any
+        self, method: str, path: str | URL, *, token: str = "", **more: Any
     ) -> ClientResponse:
         """The answer itself."""
         headers = {**more.pop("headers", {})}
@@ -116,7 +117,12 @@ async def api() -> AsyncIterator[Api]:
         partitions=8,
     )
     app = make_app(routes, tokens, metrics, {ORIGIN})
-    async with TestClient(TestServer(app)) as http:
+    server = TestServer(app)
+    async with TestClient(server) as http:
+        assert server.runner is not None
+        assert server.runner.server is not None
+        # As seenby itself runs it: a client that leaves does not cancel what it asked for.
+        server.runner.server.handler_cancellation = False
         api = Api(http, store, bus)
         api.metrics, api.tokens = metrics, tokens
         yield api

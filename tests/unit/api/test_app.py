@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
+from yarl import URL
 
 from tests.unit.api.conftest import MARK, ORIGIN
+from tests.unit.eventually import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -96,6 +100,47 @@ class TestBodies:
         assert large == 413
         assert "1024 KiB" in refused["error"]
 
+    async def test_a_body_that_is_not_encoded_as_it_says(self, api: Api) -> None:
+        """A body that its Content-Encoding does not describe is the caller's fault, not ours."""
+        status, document = await api.call(
+            "POST", READ, data=b"no gzip", headers=JSON | {"Content-Encoding": "gzip"}
+        )
+
+        assert status == 400
+        assert document["error"] == "body must be encoded as the headers say"
+        assert api.store.commits == []
+
+    async def test_a_client_that_leaves_in_the_middle(self, api: Api) -> None:
+        """A body that ends too soon records nothing and is no fault of ours."""
+        _, writer = await asyncio.open_connection(api.http.host, api.http.port)
+        writer.write(
+            f"POST {READ} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            "Content-Length: 500\r\n\r\n{".encode()
+        )
+        await writer.drain()
+        # A whole request behind it, so that the server has begun with the first.
+        await api.call("GET", "/health")
+        writer.close()
+        counted = 'seenby_http_requests_total{route="mark",status="400"} 1.0'
+        await eventually(lambda: counted in api.metrics.render()[0].decode())
+
+        assert api.store.commits == []
+
+    async def test_a_client_that_leaves_before_the_answer(self, api: Api) -> None:
+        """What was asked for whole is done, whether or not anybody waits for the answer."""
+        body = json.dumps(MARK)
+        _, writer = await asyncio.open_connection(api.http.host, api.http.port)
+        writer.write(
+            f"POST {READ} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+        await writer.drain()
+        writer.close()
+        await eventually(lambda: api.store.commits)
+        _, document = await api.mark()
+
+        assert document["receipt"]["id"] == 1
+
 
 class TestAddresses:
     async def test_an_unknown_one(self, api: Api) -> None:
@@ -110,10 +155,10 @@ class TestAddresses:
         [
             ("GET", READ, "POST, OPTIONS"),
             ("PUT", READ + "/batch", "POST, OPTIONS"),
-            ("POST", "/api/v1/messages/receipts", "GET, OPTIONS"),
-            ("DELETE", "/api/v1/users/u/devices", "GET, OPTIONS"),
+            ("POST", "/api/v1/messages/receipts", "GET, HEAD, OPTIONS"),
+            ("DELETE", "/api/v1/users/u/devices", "GET, HEAD, OPTIONS"),
             ("GET", "/api/v1/users/u/devices/d", "DELETE, OPTIONS"),
-            ("POST", "/health", "GET, OPTIONS"),
+            ("POST", "/health", "GET, HEAD, OPTIONS"),
         ],
     )
     async def test_a_wrong_method(self, api: Api, method: str, path: str, allowed: str) -> None:
@@ -125,6 +170,33 @@ class TestAddresses:
         assert document["code"] == "method_not_allowed"
         assert response.headers["Allow"] == allowed
         assert allowed in document["error"]
+
+    @pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/api/v1/users/u/devices"])
+    async def test_head(self, api: Api, path: str) -> None:
+        """HEAD answers as GET does, without the body: some monitors ask no other way."""
+        head = await api.response("HEAD", path)
+
+        assert head.status == 200
+        assert await head.read() == b""
+
+    @pytest.mark.parametrize(
+        "user_id", ["{u}", "a/b", "a?b#c", "100%", "%2F", "a+b", "".join(map(chr, range(64, 127)))]
+    )
+    async def test_any_id_fits_into_an_address(self, api: Api, user_id: str) -> None:
+        """An id may have every printable character, percent-encoded where it must be."""
+        await api.mark(sender_id=user_id)
+        part = quote(user_id, safe="")
+        status, document = await api.call(
+            "GET", URL(f"/api/v1/users/{part}/receipts", encoded=True)
+        )
+        gone, refused = await api.call(
+            "DELETE", URL(f"/api/v1/users/{part}/devices/{part}", encoded=True)
+        )
+
+        assert status == 200
+        assert [receipt["msg_id"] for receipt in document["receipts"]] == ["m1"]
+        assert gone == 404
+        assert "no device of that id" in refused["error"]
 
 
 class TestCors:
