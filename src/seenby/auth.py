@@ -64,7 +64,7 @@ class Authenticator(Protocol):
 class AuthOff:
     """Anyone may act for everyone; tokens are not looked at."""
 
-    async def authenticate(self, token: str | None, now: float) -> Caller:  # noqa: ARG002  # see Authenticator
+    async def authenticate(self, token: str | None, now: float) -> Caller:  # noqa: ARG002 -- see Authenticator
         """Anyone."""
         return ANYONE
 

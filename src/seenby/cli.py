@@ -21,6 +21,7 @@ import uvloop
 
 from seenby import __version__, config, logs
 from seenby.errors import BadInput, ConfigError, SeenbyError
+from seenby.settings import in_url, variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -174,7 +175,7 @@ def topic_create() -> None:
     How many partitions and replicas: SEENBY_TOPIC_PARTITIONS, SEENBY_TOPIC_REPLICATION.
     """
     from seenby.bus import kafka_topics as topics  # noqa: PLC0415 -- slow to import
-    from seenby.bus.dead_letters import SUFFIX  # noqa: PLC0415
+    from seenby.bus.dead_letters import SUFFIX  # noqa: PLC0415 -- as above
 
     settings = config.load()
     if not settings.kafka_brokers:
@@ -202,7 +203,7 @@ def epoch_new() -> None:
     Every client is then told to load anew instead of trusting positions that count no longer.
     """
     from seenby.store.schema import require_current  # noqa: PLC0415 -- slow to import
-    from seenby.store.sql import open_store  # noqa: PLC0415
+    from seenby.store.sql import open_store  # noqa: PLC0415 -- as above
 
     url = config.load().database_url
     require_current(url)
@@ -213,8 +214,6 @@ def epoch_new() -> None:
 @app.command("settings")
 def show_settings() -> None:
     """List every setting: name, default, accepted form, and what it is for."""
-    from seenby.settings import variables  # noqa: PLC0415
-
     for variable in variables():
         default = "" if variable.default in (None, "", ()) else f"  (default: {variable.default})"
         print(f"{variable.name}{default}\n    {variable.description}\n    {variable.accepted}\n")
@@ -235,7 +234,7 @@ def token(
 
     Real tokens come from whoever signs your users in.
     """
-    from seenby.auth import SERVICE, make_token  # noqa: PLC0415
+    from seenby.auth import SERVICE, make_token  # noqa: PLC0415 -- slow to import
 
     if not user and not service:
         raise BadInput("USER", "given, or --service")
@@ -296,7 +295,7 @@ def watch(
         print(_in_words(notice), file=sys.stderr, flush=True)
 
     async def follow(client: Client) -> None:
-        from seenby.client import Pushed  # noqa: PLC0415
+        from seenby.client import Pushed  # noqa: PLC0415 -- slow to import
 
         left = count
         async for item in client.receipts(notice=tell):
@@ -331,16 +330,12 @@ def _with_client(
             user_id=user,
             device_id=device,
             token=_token(token),
-            api=api or _url("http", settings.api_host, settings.api_port),
+            api=api or f"http://{in_url(settings.api_host)}:{settings.api_port}",
             gateway=gateway or settings.gateway_url,
         ) as client:
             await work(client)
 
     asyncio.run(run())
-
-
-def _url(scheme: str, host: str, port: int) -> str:
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _token(text: str) -> str | None:
@@ -370,7 +365,7 @@ def _line(item: Pushed) -> str:
 
 
 def _in_words(notice: Notice) -> str:
-    from seenby.client import Connected  # noqa: PLC0415
+    from seenby.client import Connected  # noqa: PLC0415 -- slow to import
 
     if isinstance(notice, Connected):
         return "connected" + (", and gone on where it was" if notice.resumed else "")

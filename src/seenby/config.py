@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from seenby.errors import ConfigError
-from seenby.settings import SECRET_BYTES_MIN, Settings, variables
+from seenby.settings import SECRET_BYTES_MIN, Settings, in_url, variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,10 +105,8 @@ def _built(values: dict[str, str]) -> tuple[Settings, dict[str, None]]:
 def _completed(settings: Settings) -> Settings:
     """With the defaults that depend on other settings or on where this process runs."""
     host = settings.gateway_host
-    if host in {"0.0.0.0", "::"}:  # noqa: S104  # an address to leave out, not to listen on
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 -- an address to leave out, not to listen on
         host = _LOCALHOST
-    if ":" in host:
-        host = f"[{host}]"
     here = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:48]
     algorithms = (
         WITH_SECRET
@@ -118,7 +116,8 @@ def _completed(settings: Settings) -> Settings:
     return settings.model_copy(
         update={
             "gateway_topic": settings.gateway_topic or settings.topic,
-            "gateway_url": settings.gateway_url or f"ws://{host}:{settings.gateway_port}/ws",
+            "gateway_url": settings.gateway_url
+            or f"ws://{in_url(host)}:{settings.gateway_port}/ws",
             "node": settings.node or f"{here}-{os.getpid()}",
             "jwt_algorithms": settings.jwt_algorithms or algorithms,
         }
@@ -206,7 +205,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _may_fetch(url: str, insecure: bool) -> bool:  # noqa: FBT001  # a setting's value
+def _may_fetch(url: str, insecure: bool) -> bool:  # noqa: FBT001 -- a setting's value
     """Whether keys may come from *url*: whoever can change them on the way makes any token."""
     found = re.fullmatch(r"(https?)://(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d{1,5})?(?:/\S*)?", url)
     if found is None:

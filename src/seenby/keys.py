@@ -74,7 +74,7 @@ class OneKey:
     def __init__(self, key: Key) -> None:
         self._key = key
 
-    async def find(self, kid: str | None, now: float) -> Key:  # noqa: ARG002  # see Keys
+    async def find(self, kid: str | None, now: float) -> Key:  # noqa: ARG002 -- see Keys
         """The one key."""
         return self._key
 
@@ -188,7 +188,7 @@ def _read(body: bytes, algorithms: Collection[str]) -> list[tuple[str | None, Ke
         document = None
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list):
-        raise ValueError("not a JWK set")  # noqa: TRY004  # wrong content, not a wrong argument
+        raise ValueError("not a JWK set")  # noqa: TRY004 -- wrong content, not a wrong argument
     keys: list[tuple[str | None, Key]] = []
     for entry in entries:
         # "d" is in private keys only; "oct" would be a shared secret for all the world to see.

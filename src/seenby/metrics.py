@@ -95,7 +95,7 @@ class Metrics:
     def __init__(self) -> None:
         """Every series without a label, and those an alert needs, exist from the start, at 0."""
         # In the text format creation times are series of their own, one per counter, read by none.
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # not annotated there
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # Not annotated there.
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)

@@ -40,6 +40,7 @@ from seenby.metrics import Metrics
 from seenby.recorder import Recorder
 from seenby.relay import Relay
 from seenby.service import Service
+from seenby.settings import in_url
 from seenby.store.schema import migrate, require_current
 from seenby.store.sql import open_store
 from seenby.store.threads import StoreThreads
@@ -231,7 +232,7 @@ async def _start_gateway(shared: _Shared, feed: Feed) -> str:
     with _naming_the_port("SEENBY_GATEWAY_PORT", settings.gateway_host, settings.gateway_port):
         await gateway.start(settings.gateway_host, settings.gateway_port)
     drain.push_async_callback(gateway.drain, settings.drain_seconds)
-    return f"ws://{_host(settings.gateway_host)}:{gateway.port}/ws"
+    return f"ws://{in_url(settings.gateway_host)}:{gateway.port}/ws"
 
 
 async def _answers(feed: Feed) -> None:
@@ -256,7 +257,7 @@ async def _start_api(shared: _Shared, publisher: Publisher | None) -> str:
     with _naming_the_port("SEENBY_API_PORT", settings.api_host, settings.api_port):
         await site.start()
     port = runner.addresses[0][1]
-    return f"http://{_host(settings.api_host)}:{port}"
+    return f"http://{in_url(settings.api_host)}:{port}"
 
 
 def _origins(settings: Settings) -> frozenset[str]:
@@ -264,7 +265,7 @@ def _origins(settings: Settings) -> frozenset[str]:
     if settings.allowed_origins:
         return frozenset(settings.allowed_origins)
     hosts = {settings.api_host, "localhost", "127.0.0.1"}
-    return frozenset(f"http://{_host(host)}:{settings.api_port}" for host in hosts)
+    return frozenset(f"http://{in_url(host)}:{settings.api_port}" for host in hosts)
 
 
 @contextlib.contextmanager
@@ -277,7 +278,3 @@ def _naming_the_port(variable: str, host: str, port: int) -> Generator[None]:
         raise ConfigError(
             f"{variable} must be a free port: port {port} on {host} is {why}"
         ) from error
-
-
-def _host(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -104,8 +104,7 @@ class Recorder:
         if self._closing:
             raise Draining("this instance is stopping; nothing was recorded")
         if self._waiting_marks + len(marks) > MAX_WAITING:
-            message = "the service is at its limit; nothing was recorded"
-            raise Overloaded(message)
+            raise Overloaded("the service is at its limit; nothing was recorded")
         future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
         self._waiting.append((marks, future))
         self._waiting_marks += len(marks)

@@ -84,13 +84,19 @@ class Service:
         now, ends = await self.heads([user_id])
         stream = ends[user_id]
         if after is not None and (epoch != now or after > stream.head):
-            message = "this position is not one of this stream; go on from the head"
-            raise PositionLost(message, epoch=now, seq=stream.head)
+            raise PositionLost(
+                "this position is not one of this stream; go on from the head",
+                epoch=now,
+                seq=stream.head,
+            )
         start = stream.floor if after is None else after
         [page] = await self.pages([Want(user_id, start, limit)])
         if after is not None and page.floor > after:
-            message = "the events after this position are no longer kept; go on from the head"
-            raise PositionLost(message, epoch=now, seq=page.head)
+            raise PositionLost(
+                "the events after this position are no longer kept; go on from the head",
+                epoch=now,
+                seq=page.head,
+            )
         last = page.events[-1].seq if page.events else max(start, page.floor)
         return Missed(now, page.head, page.events, last if last < page.head else None)
 
@@ -107,8 +113,7 @@ class Service:
         """
         caller.must_act_for(user_id)
         if not await self._threads.write(self._store.forget_device, user_id, device_id):
-            message = "this user has no device of that id"
-            raise NotFound(message)
+            raise NotFound("this user has no device of that id")
 
     # For the gateway
 

@@ -47,7 +47,7 @@ def _split(value: object) -> object:
 
 def _port_of(text: str) -> int:
     port = int(text)
-    if not 1 <= port <= 65535:  # noqa: PLR2004  # the range of a port, as everybody knows it
+    if not 1 <= port <= 65535:  # noqa: PLR2004 -- the range of a port, as everybody knows it
         raise ValueError
     return port
 
@@ -329,6 +329,11 @@ class Settings(BaseModel):
     def kafka(self) -> bool:
         """Whether there is a Kafka to publish to and to read from."""
         return self.kafka_enabled and bool(self.kafka_brokers)
+
+
+def in_url(host: str) -> str:
+    """A host as addresses have it: IPv6 in brackets (RFC 3986, section 3.2.2)."""
+    return f"[{host}]" if ":" in host else host
 
 
 class Variable(NamedTuple):

@@ -44,8 +44,7 @@ def read_opening(
     """
     origin = headers.get("Origin")
     if origin is not None and origin not in origins:
-        message = "this origin may not connect; SEENBY_ALLOWED_ORIGINS names those that may"
-        raise Forbidden(message)
+        raise Forbidden("this origin may not connect; SEENBY_ALLOWED_ORIGINS names those that may")
     parameters = parse_qs(query, keep_blank_values=True)
     if "token" in parameters or "access_token" in parameters:
         raise BadInput("token", "sent in the Authorization header or in hello, never in the query")
@@ -57,8 +56,7 @@ def read_opening(
     bearer = token.strip() if scheme.lower() == "bearer" else None
     if token_required:
         if silent and not bearer:
-            message = "a token is needed in the Authorization header"
-            raise Unauthenticated(message)
+            raise Unauthenticated("a token is needed in the Authorization header")
     elif not user_id:
         raise BadInput("user_id", "given in the query: /ws?user_id=...&device_id=...")
     return Opening(silent, user_id, device_id, bearer or None)

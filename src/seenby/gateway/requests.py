@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from seenby.auth import ANYONE
-from seenby.errors import BadInput, Forbidden, Overloaded, SeenbyError
+from seenby.errors import BadInput, Overloaded, SeenbyError
 from seenby.gateway import disconnect, frames
 from seenby.gateway.session import MARKS_LIMIT
 from seenby.inputs import new_trace, parse_mark, receipt_json
@@ -114,10 +114,9 @@ class Requests:
     ) -> None:
         try:
             caller = await authenticator.authenticate(token, time.time())
-            if session.user_id and not caller.may_act_for(session.user_id):
-                message = "user_id must be the token's user"
-                raise Forbidden(message)
-            if not (session.user_id or caller.user_id):
+            if session.user_id:
+                caller.must_act_for(session.user_id)
+            elif not caller.user_id:
                 raise BadInput("user_id", "given in the query by a token without a user")
         except SeenbyError as error:
             log.info("refused", user=session.user_id, code=error.code, why=str(error))

@@ -100,7 +100,7 @@ class Connection(WSListener):
         else:
             self._refuse(disconnect.NOT_TEXT)
 
-    def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002 (picows' signature)
+    def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002 -- picows' signature
         """The socket is gone."""
         self._server.closed(self)
 

@@ -229,8 +229,7 @@ class Connections:
     def _mine(self) -> Connection:
         """The calling thread's connection, made when there is none."""
         if self._closed:
-            message = "the store is closed"
-            raise StoreUnavailable(message)
+            raise StoreUnavailable("the store is closed")
         connection: Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = Connection(self._engine, self._dialect)
@@ -263,18 +262,15 @@ def keep_trying(
             return attempt()
         except (OverflowError, UnicodeError) as error:
             # A number over 64 bits, an id that is not ASCII.
-            message = f"the database cannot hold a value: {error}"
-            raise StoreRefused(message) from error
+            raise StoreRefused(f"the database cannot hold a value: {error}") from error
         except expected as error:
             cause = drivers_own(error)
             fault = dialect.fault(cause)
             if fault is Fault.REFUSED or (fault is Fault.RACE and not racing):
-                message = f"the database refused a value: {cause}"
-                raise StoreRefused(message) from cause
+                raise StoreRefused(f"the database refused a value: {cause}") from cause
             if fault is Fault.AWAY or time.monotonic() + pause > give_up:
-                message = f"the database is not available: {cause}"
-                raise StoreUnavailable(message) from cause
-        time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - it spreads, it hides nothing
+                raise StoreUnavailable(f"the database is not available: {cause}") from cause
+        time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 -- it spreads, it hides nothing
         pause = min(pause * 2, LONGEST_PAUSE)
 
 

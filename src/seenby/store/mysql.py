@@ -5,7 +5,7 @@ its own SQL mode, so that a value that does not fit is an error whatever the ser
 MariaDB 10.6 or MySQL 8.0 is needed, for JSON_TABLE.
 """
 
-# ruff: noqa: S608 - statements are put together from our own words; values never are among them
+# ruff: noqa: S608 -- statements are put together from our own words; values never are among them
 
 from __future__ import annotations
 
@@ -124,11 +124,10 @@ class Mysql:
             self.url = url.set(drivername=f"mysql+{name}")
             break
         else:
-            message = (
+            raise ConfigError(
                 f"SEENBY_DATABASE_URL: the driver {driver or 'for MySQL'} is not installed;"
                 " install PyMySQL or mysqlclient"
             )
-            raise ConfigError(message)
         self.returning = False
 
     @property
@@ -159,8 +158,7 @@ class Mysql:
         major, minor = map(int, version.split(".")[:2])
         if (major, minor) < OLDEST[kind]:
             needed = ".".join(map(str, OLDEST[kind]))
-            message = f"{kind} {needed} or newer is needed; this server is {version}"
-            raise SchemaError(message)
+            raise SchemaError(f"{kind} {needed} or newer is needed; this server is {version}")
         for statement in SESSION:
             cursor.execute(statement)
 
@@ -170,8 +168,9 @@ class Mysql:
         name = "CONCAT('seenby_', MD5(DATABASE()))"
         taken = database.exec_driver_sql(f"SELECT GET_LOCK({name}, {ALONE_SECONDS})").scalar()
         if taken != 1:
-            message = "another process has been changing the schema for a long time; try again"
-            raise StoreUnavailable(message)
+            raise StoreUnavailable(
+                "another process has been changing the schema for a long time; try again"
+            )
         try:
             yield
         finally:
@@ -241,7 +240,7 @@ class Mysql:
         """The document *name* as a table ``j``."""
         return f"JSON_TABLE(:{name}, '$[*]' COLUMNS ({_columns(columns)})) AS j"
 
-    def upsert(self, keys: str) -> str:  # noqa: ARG002 - every unique key counts here
+    def upsert(self, keys: str) -> str:  # noqa: ARG002 -- every unique key counts here
         """Begins the changes to rows that are there already."""
         return "ON DUPLICATE KEY UPDATE"
 

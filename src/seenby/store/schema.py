@@ -78,16 +78,14 @@ def require_current(url: str) -> None:
     # Looking into a file that does not exist would make it.
     found = None if database.missing else _with_connection(database, _revision)
     if found is None:
-        message = "the database has no tables of seenby yet; run: seenby migrate"
-        raise SchemaError(message)
+        raise SchemaError("the database has no tables of seenby yet; run: seenby migrate")
     _refuse_newer(found, script)
     wanted = script.get_current_head()
     if found != wanted:
-        message = (
+        raise SchemaError(
             f"the database's schema is older than this program (revision {found}, wanted"
             f" {wanted}); run: seenby migrate"
         )
-        raise SchemaError(message)
 
 
 def _config() -> Config:
@@ -107,11 +105,10 @@ def _revision(connection: Connection) -> str | None:
 def _refuse_newer(found: str | None, script: ScriptDirectory) -> None:
     known = [step.revision for step in script.walk_revisions()]
     if found is not None and found not in known:
-        message = (
+        raise SchemaError(
             f"the database belongs to a newer seenby: its schema is revision {found}, this program"
             f" knows revisions up to {known[0]}; start that newer seenby"
         )
-        raise SchemaError(message)
 
 
 def _with_connection(database: Database, work: Callable[[Connection], T]) -> T:

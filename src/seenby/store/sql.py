@@ -199,8 +199,7 @@ class SqlStore:
     def _epoch(self, connection: Connection) -> str:
         rows = connection.rows(self._statements.epoch)
         if not rows:
-            message = "the database has no epoch; run: seenby migrate"
-            raise SchemaError(message)
+            raise SchemaError("the database has no epoch; run: seenby migrate")
         epoch: str = rows[0][0]
         return epoch
 

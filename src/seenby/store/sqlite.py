@@ -6,7 +6,7 @@ BEGIN IMMEDIATE, so that a writer waits at its start and never later, where SQLi
 without giving up what it has read (https://sqlite.org/rescode.html#busy_snapshot).
 """
 
-# ruff: noqa: S608 - statements are put together from our own words; values never are among them
+# ruff: noqa: S608 -- statements are put together from our own words; values never are among them
 
 from __future__ import annotations
 
@@ -75,20 +75,19 @@ class Sqlite:
     def __init__(self, url: URL) -> None:
         """Check what can be checked without opening the file."""
         if not url.database or url.database == ":memory:" or url.host:
-            message = (
+            raise ConfigError(
                 "SEENBY_DATABASE_URL must name a file:"
                 " sqlite:///seenby.db, or sqlite:////var/lib/seenby/seenby.db"
             )
-            raise ConfigError(message)
         self._file = Path(url.database).absolute()
         if not self._file.parent.is_dir():
-            message = (
+            raise ConfigError(
                 f"SEENBY_DATABASE_URL: the folder {self._file.parent} does not exist; make it first"
             )
-            raise ConfigError(message)
         if sqlite3.sqlite_version_info < OLDEST:
-            message = f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or newer is needed"
-            raise ConfigError(message)
+            raise ConfigError(
+                f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or newer is needed"
+            )
         self.url = url.set(drivername="sqlite+pysqlite")
 
     @property
@@ -139,7 +138,7 @@ class Sqlite:
             return Fault.REFUSED
         return Fault.AWAY
 
-    def durability_warnings(self, connection: Connection) -> list[str]:  # noqa: ARG002
+    def durability_warnings(self, connection: Connection) -> list[str]:  # noqa: ARG002 -- see Database
         """None: ``prepare`` sets all that matters."""
         return []
 

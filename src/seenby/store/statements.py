@@ -8,7 +8,7 @@ keeps the optimiser from turning that around. What differs between databases is 
 Values are written ``:name``, as SQLite wants them; ``Words.text`` rewrites them for the others.
 """
 
-# ruff: noqa: S608 - statements are put together from our own words; values never are among them
+# ruff: noqa: S608 -- statements are put together from our own words; values never are among them
 
 from __future__ import annotations
 
