@@ -212,7 +212,6 @@ async def _start_gateway(shared: _Shared, feed: Feed) -> str:
         write=write,
         replay_limit=settings.replay_limit,
         pushes=settings.push_receipts,
-        traces=settings.log_level == "debug",
     )
     requests = Requests(
         dispatcher, service, None if settings.auth == "off" else authenticator, write=write

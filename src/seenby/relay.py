@@ -10,6 +10,7 @@ is produced and new rows carry no lease. Publishing twice does no harm: seq tell
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 import structlog
@@ -141,9 +142,11 @@ class Relay:
             (self._done if acknowledged else self._failed).add(outbox_id)
             self._metrics.published("ok" if acknowledged else "error", len(events))
             self._flush_later()
-        for event in events if acknowledged else ():
-            if event.trace:
-                log.debug("published", trace=event.trace, sender=event.sender_id, seq=event.seq)
+        # Asked once: a line that nobody wants costs 0.9 us, three times an event's encoding.
+        if acknowledged and log.is_enabled_for(logging.DEBUG):
+            for event in events:
+                if event.trace:
+                    log.debug("published", trace=event.trace, sender=event.sender_id, seq=event.seq)
 
     def _flush_later(self) -> None:
         if self._flush_timer is None:

@@ -421,7 +421,6 @@ class Streams(RuleBasedStateMachine):
         for client in self.clients:
             session = client.session
             if session is not None:
-                session.queued = False
                 client.wire += session.data_to_send()
 
     @invariant()

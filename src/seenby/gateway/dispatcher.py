@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -64,7 +65,6 @@ class Dispatcher:
         write: writes what a session has to send.
         replay_limit: events a session may be behind before it is reset.
         pushes: False: sessions are welcome and get nothing.
-        traces: log each push of an event that carries a trace id.
     """
 
     def __init__(
@@ -77,7 +77,6 @@ class Dispatcher:
         write: Callable[[Session], None],
         replay_limit: int = 10_000,
         pushes: bool = True,
-        traces: bool = False,
     ) -> None:
         self._source = source
         self._hub = hub
@@ -86,7 +85,7 @@ class Dispatcher:
         self._write = write
         self._replay_limit = replay_limit
         self._pushes = pushes
-        if traces:
+        if log.is_enabled_for(logging.DEBUG):
             hub.traces = []
         self._partitions = Partitions(feed)
         self._repair = Repair(
@@ -229,7 +228,6 @@ class Dispatcher:
         """Write what sessions have to send, and count it."""
         hub = self._hub
         for session in hub.take_dirty():
-            session.queued = False
             try:
                 self._write(session)
             except Exception:

@@ -84,7 +84,7 @@ class Hub:
         self.devices: dict[int, int] = {}
         self.traces: list[tuple[str, str, int]] | None = None
         self.lost = 0
-        self._dirty: list[Session] = []
+        self._dirty: dict[Session, None] = {}
         self._holes: dict[str, float] = {}
 
     # Sessions come and go
@@ -216,14 +216,12 @@ class Hub:
 
     def touch(self, session: Session) -> None:
         """A session has something to write."""
-        if not session.queued:
-            session.queued = True
-            self._dirty.append(session)
+        self._dirty[session] = None
 
     def take_dirty(self) -> list[Session]:
         """Sessions that have something to write; each is listed once and then forgotten."""
-        dirty = self._dirty
-        self._dirty = []
+        dirty = list(self._dirty)
+        self._dirty.clear()
         return dirty
 
     # Inside
@@ -272,9 +270,7 @@ class Hub:
         dirty = self._dirty
         for session in live:
             session.push(frame, seq, event.at)
-            if not session.queued:
-                session.queued = True
-                dirty.append(session)
+            dirty[session] = None
         self.latencies.append(event.at)
         count = len(live)
         self.devices[count] = self.devices.get(count, 0) + 1

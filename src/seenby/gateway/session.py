@@ -108,8 +108,8 @@ class Begin(msgspec.Struct, frozen=True):
 class Session:
     """One connected client.
 
-    ``queued``, ``congested`` (the socket takes no more for now), ``token_pending`` (a token is
-    being checked), ``marks`` (how many are under way), ``turn`` (see Wheel) and ``link`` (whoever
+    ``congested`` (the socket takes no more for now), ``token_pending`` (a token is being
+    checked), ``marks`` (how many are under way), ``turn`` (see Wheel) and ``link`` (whoever
     carries the bytes) are the owner's notes. ``resumes`` says that the device's position is
     served whole and may be stored; it counts in ``epoch``.
 
@@ -141,7 +141,6 @@ class Session:
         "link",
         "marks",
         "position",
-        "queued",
         "resumes",
         "silent",
         "state",
@@ -166,7 +165,6 @@ class Session:
         self.last_push_at_ms = 0
         self.marks = 0
         self.turn = 0
-        self.queued = False
         self.congested = False
         self.resumes = False
         self.token_pending = False
