@@ -379,8 +379,11 @@ class Dispatcher:
 
     async def _keep(self) -> None:
         await asyncio.sleep(ACK_SOON)
+        # Not wait_for(): until Python 3.12 it forgets that it was cancelled when a device leaves at
+        # the same moment, as they do in a drain, which would then never end.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._left.wait(), ACK_EVERY - ACK_SOON)
+            async with asyncio.timeout(ACK_EVERY - ACK_SOON):
+                await self._left.wait()
         self._left.clear()
         self._partitions.tick(_now())
         self._metrics.connections(self._hub.sessions)

@@ -355,6 +355,21 @@ class TestPositions:
             here.dispatcher.acknowledged(session, 7)
         assert stored(here, "phone") == 7
 
+    @pytest.mark.parametrize("turns", range(4))
+    async def test_a_device_that_leaves_at_the_end_does_not_hold_it_up(self, turns: int) -> None:
+        """However close the two moments are: the end comes, and its position is stored."""
+        here = Station()
+        await here.dispatcher.start()
+        here.source.add("sender", 9)
+        session = here.connect(device="phone", batch=True)
+        await asyncio.sleep(1.5)
+        here.dispatcher.acknowledged(session, 7)
+        here.leave(session)
+        await turn(turns)
+        async with asyncio.timeout(5):
+            await here.dispatcher.close()
+        assert stored(here, "phone") == 7
+
     async def test_a_store_that_is_away_does_not_hold_up_the_end(self) -> None:
         """The devices will get some receipts again."""
         async with station() as here:
