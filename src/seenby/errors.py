@@ -130,6 +130,13 @@ class OwnMessage(Refused):
 
     code = "own_message"
 
+    def __init__(
+        self,
+        message: str = "reader_id must not be the sender: one's own message is not marked",
+    ) -> None:
+        """There is but one way to do it, so there is one sentence for it."""
+        super().__init__(message)
+
 
 class PositionLost(Refused):
     """A position cannot be served whole.

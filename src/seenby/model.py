@@ -34,6 +34,38 @@ class Mark(msgspec.Struct, frozen=True, gc=False):
     device_id: str = ""
     trace: str = ""
 
+    @property
+    def own(self) -> bool:
+        """Whether the reader has sent the message: such a mark is refused."""
+        return self.reader_id == self.sender_id
+
+    def receipt(self, number: int, now: int) -> Receipt:
+        """The receipt that this mark becomes when it is the first of its message and reader."""
+        return Receipt(
+            number,
+            self.msg_id,
+            self.reader_id,
+            self.sender_id,
+            self.conversation_id,
+            self.conversation_type,
+            now,
+            self.device_id,
+        )
+
+    def event(self, seq: int, now: int) -> Event:
+        """The event that tells the sender of that receipt."""
+        return Event(
+            self.sender_id,
+            seq,
+            self.msg_id,
+            self.reader_id,
+            self.conversation_id,
+            now,
+            now,
+            self.device_id,
+            self.trace,
+        )
+
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):
     """The recorded fact: reader read message at time. One per (msg_id, reader_id)."""

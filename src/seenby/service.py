@@ -146,6 +146,4 @@ def refusal(caller: Caller, mark: Mark) -> Forbidden | OwnMessage | None:
     """Why *caller* may not record *mark*; None when they may."""
     if not caller.may_act_for(mark.reader_id):
         return Forbidden("reader_id must be the token's user")
-    if mark.reader_id == mark.sender_id:
-        return OwnMessage("reader_id must not be the sender: one's own message is not marked")
-    return None
+    return OwnMessage() if mark.own else None

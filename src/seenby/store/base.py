@@ -53,6 +53,10 @@ class Head(msgspec.Struct, frozen=True, gc=False):
     at: int = 0
 
 
+NO_STREAM = Head(0, 0)
+"""The ends of a stream that was never used."""
+
+
 class Want(msgspec.Struct, frozen=True, gc=False):
     """Asks for at most ``limit`` events of a user's stream after ``after``."""
 
@@ -110,6 +114,15 @@ class OutboxState(msgspec.Struct, frozen=True, gc=False):
     oldest: float
 
 
+def outcome(mark: Mark, first: Receipt) -> Receipt | Conflict:
+    """What answers *mark* where the first receipt of its message and reader is *first*."""
+    if (first.sender_id, first.conversation_id) == (mark.sender_id, mark.conversation_id):
+        return first
+    return Conflict(
+        "this reader has marked this message already, with another sender_id or conversation_id"
+    )
+
+
 class Store(Protocol):
     """What seenby asks of a database. Raises StoreUnavailable, StoreRefused."""
 
@@ -120,9 +133,14 @@ class Store(Protocol):
 
         The first read wins: a mark whose (msg_id, reader_id) exists, in the table or earlier in
         *marks*, is answered with that receipt, or with a Conflict when sender or conversation
-        differ. *now* (ms) becomes ``read_at`` of all new receipts. *lease* is for how many
-        seconds only this instance publishes the batch (0: any sweeper may at once; None: no
-        outbox row at all). *published* are outbox ids that are done and deleted along the way.
+        differ; a mark of the reader's own message with OwnMessage.
+
+        Args:
+            marks: any number, in any order.
+            now: ms; becomes ``read_at`` of all new receipts.
+            lease: for how many seconds only this instance publishes the batch; 0: any sweeper may
+                at once; None: no outbox row at all.
+            published: outbox ids that are done, and deleted along the way.
         """
         ...
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from seenby.errors import Conflict, OwnMessage, SchemaError
+from seenby.errors import OwnMessage, SchemaError
 from seenby.model import Event, Position, Receipt
 from seenby.store.base import (
+    NO_STREAM,
     Device,
     Head,
     OutboxBatch,
@@ -23,6 +24,7 @@ from seenby.store.base import (
     Page,
     ReceiptPage,
     Recorded,
+    outcome,
 )
 from seenby.store.connections import Connections
 from seenby.store.statements import Statements
@@ -30,7 +32,7 @@ from seenby.store.tables import OWNER_MAX
 from seenby.store.url import database_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from seenby.model import Mark
     from seenby.store.base import Ack, Want
@@ -38,8 +40,6 @@ if TYPE_CHECKING:
     from seenby.store.url import Database
 
     Key = tuple[str, str]
-
-NO_STREAM = Head(0, 0)
 
 
 def open_store(url: str, *, retry_seconds: float = 5.0) -> SqlStore:
@@ -77,7 +77,7 @@ class SqlStore:
         """Record marks in one transaction: receipts, events, heads, outbox row."""
         wanted: dict[Key, Mark] = {}
         for mark in marks:
-            if mark.reader_id != mark.sender_id:
+            if not mark.own:
                 wanted.setdefault((mark.msg_id, mark.reader_id), mark)
 
         # The first receipts are read before the transaction begins: repeats alone lock nothing.
@@ -99,7 +99,10 @@ class SqlStore:
                         connection.change(self._statements.discard, ids=singles(published))
             else:
                 epoch = self._epoch(connection)
-            outcomes = [outcome(mark, receipts) for mark in marks]
+            outcomes = [
+                OwnMessage() if mark.own else outcome(mark, receipts[mark.msg_id, mark.reader_id])
+                for mark in marks
+            ]
             return Recorded(outcomes, events, outbox_id, epoch)
 
         return self.connections.run(work, racing=True)
@@ -111,44 +114,22 @@ class SqlStore:
     def _add(
         self, connection: Connection, new: Sequence[Mark], receipts: dict[Key, Receipt], *, now: int
     ) -> tuple[str, list[Event]]:
-        """Raise the heads, then insert receipts and events; add the receipts to *receipts*."""
-        counts = Counter(mark.sender_id for mark in new)
-        # Sorted: everybody locks the streams of a batch in the same order.
-        heads = connection.returned(
-            self._statements.raise_heads, heads=document(sorted(counts.items()))
-        )
-        epoch: str = heads[0][2]
-        last = {user_id: head - counts[user_id] for user_id, head, _ in heads}
-        events = []
-        rows = []
-        for mark in new:
-            sender_id = mark.sender_id
-            last[sender_id] = seq = last[sender_id] + 1
-            rows.append(
+        """Insert receipts and events; add the receipts to *receipts*."""
+        epoch, events = self._numbered(connection, new, now=now)
+        marks = document(
+            [
                 (
                     mark.msg_id,
                     mark.reader_id,
-                    sender_id,
+                    mark.sender_id,
                     mark.conversation_id,
                     mark.conversation_type,
                     mark.device_id,
-                    seq,
+                    event.seq,
                 )
-            )
-            events.append(
-                Event(
-                    sender_id,
-                    seq,
-                    mark.msg_id,
-                    mark.reader_id,
-                    mark.conversation_id,
-                    now,
-                    now,
-                    mark.device_id,
-                    mark.trace,
-                )
-            )
-        marks = document(rows)
+                for mark, event in zip(new, events, strict=True)
+            ]
+        )
         numbers = {
             (msg_id, reader_id): number
             for number, msg_id, reader_id in connection.returned(
@@ -158,16 +139,24 @@ class SqlStore:
         connection.change(self._statements.insert_events, marks=marks, now=now)
         for mark in new:
             key = (mark.msg_id, mark.reader_id)
-            receipts[key] = Receipt(
-                numbers[key],
-                mark.msg_id,
-                mark.reader_id,
-                mark.sender_id,
-                mark.conversation_id,
-                mark.conversation_type,
-                now,
-                mark.device_id,
-            )
+            receipts[key] = mark.receipt(numbers[key], now)
+        return epoch, events
+
+    def _numbered(
+        self, connection: Connection, new: Sequence[Mark], *, now: int
+    ) -> tuple[str, list[Event]]:
+        """Raise the heads, and so lock the streams; the epoch, and the events with their seqs."""
+        counts = Counter(mark.sender_id for mark in new)
+        # Sorted: everybody locks the streams of a batch in the same order.
+        heads = connection.returned(
+            self._statements.raise_heads, heads=document(sorted(counts.items()))
+        )
+        last = {user_id: head - counts[user_id] for user_id, head, _ in heads}
+        events: list[Event] = []
+        for mark in new:
+            last[mark.sender_id] = seq = last[mark.sender_id] + 1
+            events.append(mark.event(seq, now))
+        epoch: str = heads[0][2]
         return epoch, events
 
     def _put_out(self, connection: Connection, events: Sequence[Event], lease: float) -> int:
@@ -458,16 +447,4 @@ def event(columns: Sequence[Any], trace: str = "") -> Event:
         at,
         device_id or "",
         trace,
-    )
-
-
-def outcome(mark: Mark, receipts: Mapping[Key, Receipt]) -> Receipt | Conflict | OwnMessage:
-    """What becomes of a mark, now that the receipts of all marks are there."""
-    if mark.reader_id == mark.sender_id:
-        return OwnMessage("reader_id must not be the sender: one's own message is not marked")
-    receipt = receipts[mark.msg_id, mark.reader_id]
-    if receipt.sender_id == mark.sender_id and receipt.conversation_id == mark.conversation_id:
-        return receipt
-    return Conflict(
-        "this reader has marked this message already, with another sender_id or conversation_id"
     )

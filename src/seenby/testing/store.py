@@ -17,7 +17,17 @@ from seenby.errors import (
     StoreUnavailable,
 )
 from seenby.model import Event, Mark, Position, Receipt
-from seenby.store.base import Device, Head, OutboxBatch, OutboxState, Page, ReceiptPage, Recorded
+from seenby.store.base import (
+    NO_STREAM,
+    Device,
+    Head,
+    OutboxBatch,
+    OutboxState,
+    Page,
+    ReceiptPage,
+    Recorded,
+    outcome,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -92,38 +102,16 @@ class FailingStore:
             return Recorded(outcomes, events, outbox_id, self._epoch)
 
     def _record(self, mark: Mark, now: int, events: list[Event]) -> Receipt | Conflict | OwnMessage:
-        if mark.reader_id == mark.sender_id:
-            return OwnMessage("reader_id must not be the sender: one's own message is not marked")
-        receipt = self._receipts.get((mark.msg_id, mark.reader_id))
-        if receipt is None:
-            return self._first(mark, now, events)
-        if (receipt.sender_id, receipt.conversation_id) == (mark.sender_id, mark.conversation_id):
-            return receipt
-        return Conflict("this reader has marked this message already, with another sender")
+        if mark.own:
+            return OwnMessage()
+        first = self._receipts.get((mark.msg_id, mark.reader_id))
+        return self._first(mark, now, events) if first is None else outcome(mark, first)
 
     def _first(self, mark: Mark, now: int, events: list[Event]) -> Receipt:
-        receipt = self._receipts[mark.msg_id, mark.reader_id] = Receipt(
-            len(self._receipts) + 1,
-            mark.msg_id,
-            mark.reader_id,
-            mark.sender_id,
-            mark.conversation_id,
-            mark.conversation_type,
-            now,
-            mark.device_id,
-        )
-        ends = self._ends.get(mark.sender_id, _NO_STREAM)
-        event = Event(
-            mark.sender_id,
-            ends.head + 1,
-            mark.msg_id,
-            mark.reader_id,
-            mark.conversation_id,
-            now,
-            now,
-            mark.device_id,
-            mark.trace,
-        )
+        receipt = mark.receipt(len(self._receipts) + 1, now)
+        self._receipts[mark.msg_id, mark.reader_id] = receipt
+        ends = self._ends.get(mark.sender_id, NO_STREAM)
+        event = mark.event(ends.head + 1, now)
         self._ends[mark.sender_id] = Head(event.seq, ends.floor, now)
         # A trace goes along in the outbox only.
         self._events.setdefault(mark.sender_id, []).append(replace(event, trace=""))
@@ -148,7 +136,7 @@ class FailingStore:
     def heads(self, user_ids: Sequence[str]) -> tuple[str, dict[str, Head]]:
         """The ends of each user's stream."""
         with self._call():
-            return self._epoch, {user: self._ends.get(user, _NO_STREAM) for user in user_ids}
+            return self._epoch, {user: self._ends.get(user, NO_STREAM) for user in user_ids}
 
     def pages(self, wants: Sequence[Want]) -> list[Page]:
         """One page per want."""
@@ -156,7 +144,7 @@ class FailingStore:
             return [self._page(want) for want in wants]
 
     def _page(self, want: Want) -> Page:
-        ends = self._ends.get(want.user_id, _NO_STREAM)
+        ends = self._ends.get(want.user_id, NO_STREAM)
         events = self._events.get(want.user_id, [])
         start = bisect_right(events, want.after, key=lambda event: event.seq)
         return Page(ends.head, ends.floor, events[start : start + want.limit])
@@ -284,6 +272,3 @@ class _OutboxRow:
         self.made_at = made_at
         self.leased_until = leased_until
         self.events = events
-
-
-_NO_STREAM = Head(0, 0)
