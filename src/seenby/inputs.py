@@ -158,7 +158,7 @@ def public(receipt: Receipt) -> PublicReceipt:
         receipt.sender_id,
         receipt.conversation_id,
         receipt.conversation_type,
-        datetime.fromtimestamp(receipt.read_at // 1000, UTC),
+        at(receipt.read_at),
         receipt.device_id,
     )
 

@@ -6,7 +6,6 @@ again without harm.
 
 from __future__ import annotations
 
-from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,7 @@ from seenby.errors import (
     TokenExpired,
     Unreachable,
 )
-from seenby.model import ConversationType
+from seenby.inputs import PublicReceipt
 
 if TYPE_CHECKING:
     from seenby.client.pace import Pace
@@ -41,17 +40,8 @@ ANSWER_WITHIN = 10.0
 """Seconds for one attempt."""
 
 
-class Receipt(msgspec.Struct, frozen=True):
-    """The recorded fact: reader read message at time."""
-
-    id: int
-    msg_id: str
-    reader_id: str
-    sender_id: str
-    conversation_id: str
-    conversation_type: ConversationType
-    read_at: datetime
-    device_id: str = ""
+Receipt = PublicReceipt
+"""The recorded fact: reader read message at time."""
 
 
 class _Answer(msgspec.Struct):
@@ -123,8 +113,9 @@ class Marks:
                 text = await response.read()
                 status, retry_after = response.status, response.headers.get("Retry-After", "")
         except (aiohttp.ClientError, TimeoutError, OSError) as problem:
-            message = f"the API at {self._url} cannot be reached: {_why(problem)}"
-            raise _Failed(Unreachable(message)) from problem
+            raise _Failed(
+                Unreachable(f"the API at {self._url} cannot be reached: {_why(problem)}")
+            ) from problem
         try:
             answer = _decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError):
