@@ -47,6 +47,12 @@ CACHED_SECONDS = 300.0
 """For how long: a key taken out of use ends its tokens after that at the latest."""
 
 
+def bearer(authorization: str) -> str | None:
+    """The token in an Authorization header; None when it holds none (RFC 6750, section 2.1)."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
 class Authenticator(Protocol):
     """Tells who a token's bearer is."""
 

@@ -28,8 +28,7 @@ from seenby.api.app import make_app
 from seenby.api.routes import Routes
 from seenby.auth import make_authenticator
 from seenby.bus.absent import NoFeed
-from seenby.bus.kafka_feed import KafkaFeed
-from seenby.bus.kafka_publisher import KafkaPublisher
+from seenby.bus.kafka import KafkaFeed, KafkaPublisher
 from seenby.bus.memory import MemoryBus
 from seenby.errors import ConfigError
 from seenby.gateway.dispatcher import Dispatcher

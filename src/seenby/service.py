@@ -16,8 +16,7 @@ from seenby.store.base import Want
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from seenby.auth import Caller
-    from seenby.model import Mark, Position
+    from seenby.model import Caller, Mark, Position
     from seenby.recorder import Outcome, Recorder
     from seenby.store.base import Ack, Device, Head, Page, ReceiptPage
     from seenby.store.threads import StoreThreads

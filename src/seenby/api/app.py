@@ -17,7 +17,7 @@ from aiohttp import hdrs, web
 
 from seenby.api import schemas
 from seenby.api.routes import JSON, Answer, Call, Routes
-from seenby.auth import ANYONE
+from seenby.auth import bearer
 from seenby.errors import (
     BadInput,
     NotFound,
@@ -28,12 +28,14 @@ from seenby.errors import (
     WrongMethod,
     http_status,
 )
+from seenby.model import ANYONE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
-    from seenby.auth import Authenticator, Caller
+    from seenby.auth import Authenticator
     from seenby.metrics import Metrics
+    from seenby.model import Caller
 
     Endpoint = Callable[[Call], Awaitable[Answer]]
     Handler = Callable[[web.Request], Awaitable[web.Response]]
@@ -165,9 +167,8 @@ class _Around:
         return handle
 
     async def _caller(self, request: web.Request) -> Caller:
-        scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-        bearer = token.strip() if scheme.lower() == "bearer" else None
-        return await self._authenticator.authenticate(bearer or None, time.time())
+        token = bearer(request.headers.get(hdrs.AUTHORIZATION, ""))
+        return await self._authenticator.authenticate(token, time.time())
 
     def _add_cors(self, request: web.Request, response: web.Response) -> None:
         """Let a page of an allowed origin read the answer (Fetch standard, CORS protocol)."""

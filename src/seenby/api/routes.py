@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from seenby.auth import Caller
     from seenby.metrics import Metrics
-    from seenby.model import Mark
+    from seenby.model import Caller, Mark
     from seenby.recorder import Outcome
     from seenby.service import Service
 

@@ -24,8 +24,9 @@ from seenby.errors import SeenbyError
 from seenby.gateway import disconnect
 from seenby.gateway.partitions import Partitions
 from seenby.gateway.positions import Positions
-from seenby.gateway.repair import PAGE, PAGES_PER_QUERY, USERS_PER_QUERY, Repair
+from seenby.gateway.repair import Repair
 from seenby.gateway.session import NOWHERE, Begin, Session, State
+from seenby.gateway.source import PAGE, PAGES_PER_QUERY, USERS_PER_QUERY
 from seenby.model import Position
 from seenby.store.base import Ack, Head, Want
 
@@ -338,19 +339,19 @@ class Dispatcher:
             starts[session] = max(before, default=max(want.after, page.floor))
         return starts
 
-    def _check_epoch(self, epoch: str) -> str:
-        """Return *epoch*; a new one numbers anew: everybody reconnects and is then reset."""
-        if epoch != self._hub.epoch:
-            log.warning("epoch_changed", before=self._hub.epoch, now=epoch)
-            self._feed.set_epoch(epoch)
-            self._positions.clear()
-            now = _now()
-            for stream in self._hub.clear(epoch):
-                self._partitions.leave(stream.user_id, now)
-                for session in stream.sessions:
-                    session.close(disconnect.EPOCH_CHANGED)
-                    self._write(session)
-        return epoch
+    def _check_epoch(self, epoch: str) -> None:
+        """A new epoch numbers anew: everybody reconnects and is then reset."""
+        if epoch == self._hub.epoch:
+            return
+        log.warning("epoch_changed", before=self._hub.epoch, now=epoch)
+        self._feed.set_epoch(epoch)
+        self._positions.clear()
+        now = _now()
+        for stream in self._hub.clear(epoch):
+            self._partitions.leave(stream.user_id, now)
+            for session in stream.sessions:
+                session.close(disconnect.EPOCH_CHANGED)
+                self._write(session)
 
     # Pages
 

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from seenby.auth import bearer
 from seenby.errors import BadInput, Forbidden, Unauthenticated
 from seenby.gateway import frames
 from seenby.model import DEVICE_ID_MAX, USER_ID_MAX
@@ -52,14 +53,13 @@ def read_opening(
     device_id = _id("device_id", parameters, DEVICE_ID_MAX)
     offered = headers.get("Sec-WebSocket-Protocol", "").split(",")
     silent = frames.SUBPROTOCOL not in (name.strip() for name in offered)
-    scheme, _, token = headers.get("Authorization", "").partition(" ")
-    bearer = token.strip() if scheme.lower() == "bearer" else None
+    token = bearer(headers.get("Authorization", ""))
     if token_required:
-        if silent and not bearer:
+        if silent and token is None:
             raise Unauthenticated("a token is needed in the Authorization header")
     elif not user_id:
         raise BadInput("user_id", "given in the query: /ws?user_id=...&device_id=...")
-    return Opening(silent, user_id, device_id, bearer or None)
+    return Opening(silent, user_id, device_id, token)
 
 
 def join_lines(headers: MutableMultiMapping[str]) -> None:

@@ -89,7 +89,7 @@ class Hub:
 
     # Sessions come and go
 
-    def enter(self, session: Session) -> Stream:
+    def enter(self, session: Session) -> None:
         """A session joins its user's stream; it catches up until it goes live.
 
         Where the stream is known, the session's position is its place at this moment: a client
@@ -102,7 +102,6 @@ class Hub:
             session.position = stream.seq
         stream.catching_up.append(session)
         self.sessions += 1
-        return stream
 
     def leave(self, session: Session) -> bool:
         """A session is gone; whether it was the user's last. Unknown sessions are ignored."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from seenby.gateway.source import PAGE, PAGES_PER_QUERY, USERS_PER_QUERY
 from seenby.store.base import Want
 
 if TYPE_CHECKING:
@@ -27,13 +28,6 @@ if TYPE_CHECKING:
     from seenby.gateway.partitions import Partitions
     from seenby.gateway.source import Source
     from seenby.metrics import Metrics
-
-PAGE = 200
-"""Events in a page of the backlog."""
-
-USERS_PER_QUERY = 1000
-PAGES_PER_QUERY = 50
-"""Bounds a query to ten thousand events."""
 
 HOLE_AFTER = 0.05
 """Seconds a hole may last before it is filled from the store."""
@@ -59,7 +53,7 @@ class Repair:
         partitions: which of its partitions are read.
         metrics: counts what was filled and rescued.
         flush: writes what the sessions then have to send.
-        epoch_is: is told the epoch that the store says, and returns it.
+        epoch_is: is told the epoch that the store says.
     """
 
     def __init__(
@@ -71,7 +65,7 @@ class Repair:
         metrics: Metrics,
         *,
         flush: Callable[[], None],
-        epoch_is: Callable[[str], str],
+        epoch_is: Callable[[str], None],
     ) -> None:
         self._source = source
         self._hub = hub

@@ -8,23 +8,25 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from seenby.auth import ANYONE
 from seenby.errors import BadInput, Overloaded, SeenbyError
 from seenby.gateway import disconnect, frames
-from seenby.gateway.session import MARKS_LIMIT
 from seenby.inputs import new_trace, parse_mark, receipt_json
-from seenby.model import Receipt
+from seenby.model import ANYONE, Receipt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from seenby.auth import Authenticator, Caller
+    from seenby.auth import Authenticator
     from seenby.gateway.dispatcher import Dispatcher
     from seenby.gateway.session import Request, Session
     from seenby.gateway.source import Source
+    from seenby.model import Caller
 
 USER_LIMIT = 100
 """Connections one user may have to one gateway."""
+
+MARKS_LIMIT = 100
+"""Marks of one client that may be under way: more are refused until some are answered."""
 
 log = structlog.get_logger()
 

@@ -47,9 +47,6 @@ HELLO_WITHIN = 10.0
 SILENCE_LIMIT = 90.0
 """Seconds without any word (pongs count) after which the client is taken for gone."""
 
-MARKS_LIMIT = 100
-"""Marks of one client that may be under way: more are refused until some are answered."""
-
 NOWHERE = -1
 """The position before a session has its place in the stream."""
 

@@ -10,11 +10,19 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from seenby.auth import Caller
     from seenby.errors import Forbidden
-    from seenby.model import Mark, Position
+    from seenby.model import Caller, Mark, Position
     from seenby.recorder import Outcome
     from seenby.store.base import Ack, Head, Page, Want
+
+
+PAGE = 200
+"""Events in a page of the backlog."""
+
+PAGES_PER_QUERY = 50
+"""Bounds a query to ten thousand events."""
+
+USERS_PER_QUERY = 1000
 
 
 class Source(Protocol):

@@ -13,7 +13,7 @@ from seenby.testing.store import FailingStore
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from seenby.auth import Caller
+    from seenby.model import Caller
     from seenby.recorder import Outcome
     from seenby.store.base import Ack, Head, Page, Want
 
