@@ -60,7 +60,7 @@ log = structlog.get_logger()
 class Connection(WSListener):
     """One socket: turns WebSocket messages into calls of its session, and back."""
 
-    __slots__ = ("_fragments", "_server", "_token", "clean", "session", "transport")
+    __slots__ = ("_fragments", "_server", "_token", "clean", "closing", "session", "transport")
 
     def __init__(self, server: Gateway, session: Session, token: str | None) -> None:
         """The handshake was accepted."""
@@ -69,6 +69,7 @@ class Connection(WSListener):
         self._fragments: bytearray | None = None
         self.session = session
         self.transport: WSTransport | None = None
+        self.closing = 0
         self.clean = False
 
     def on_ws_connected(self, transport: WSTransport) -> None:
@@ -114,12 +115,16 @@ class Connection(WSListener):
         self._server.writable(self.session)
 
     def _closed_by_client(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Answer a close; one that answers ours was read behind all that was written."""
+        """Answer a close; one that answers ours was read behind all that was written.
+
+        It then bears our code (RFC 6455, section 5.5.1). A client that closes by itself does not
+        look at what is on its way any more: a browser drops it.
+        """
+        code = frame.get_close_code()
         if transport.is_close_frame_sent:
-            self.clean = self.session.state is State.CLOSED
+            # A number, whatever picows' stub says.
+            self.clean = code == self.closing  # type: ignore[comparison-overlap]
         else:
-            self.clean = not transport.underlying_transport.get_write_buffer_size()
-            code = frame.get_close_code()
             if code in _NEVER_SENT:
                 code = WSCloseCode.OK
             transport.send_close(code, frame.get_close_message())
@@ -380,6 +385,7 @@ class Gateway:
         session = connection.session
         # The codes from 4000 on are not in picows' enumeration, which takes any number.
         transport.send_close(reason.code, reason.reason.encode())  # type: ignore[arg-type]
+        connection.closing = reason.code
         self._metrics.disconnected(reason.code)
         self._wheel.move(session, self._clock() + CLOSE_WITHIN)
         log.debug("closed", code=reason.code, why=reason.reason, user=session.user_id)

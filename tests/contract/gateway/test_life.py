@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import struct
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,16 @@ from msgspec.structs import replace
 from seenby.auth import Caller
 from seenby.errors import Forbidden, KeysUnavailable, TokenExpired, Unauthenticated
 from seenby.gateway import disconnect
-from tests.contract.gateway.running import PING, PONG, V1, Device, RawClient, Running, until
+from tests.contract.gateway.running import (
+    CLOSE,
+    PING,
+    PONG,
+    V1,
+    Device,
+    RawClient,
+    Running,
+    until,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -232,16 +242,40 @@ class TestResuming:
         again = await Device.open(running, device="phone")
         await again.wait_seqs(3)
 
-    async def test_a_silent_device_resumes_behind_a_clean_close(self, running: Running) -> None:
-        """Nothing is sent again."""
-        device = await Device.open(running, device="phone")
+    async def test_a_silent_device_resumes_behind_our_close_that_it_answered(
+        self, running: Running
+    ) -> None:
+        """It has read all that came before: nothing is sent again."""
+        client = await RawClient.upgraded(running, "/ws?user_id=sender&device_id=phone")
         await running.live(1)
         await running.publish(4)
-        await device.wait_seqs(1, 2, 3, 4)
-        await device.close()
+        [stream] = running.hub.streams.values()
+        [session] = stream.sessions
+        session.close(disconnect.DRAIN)
+        running.gateway.write(session)
+        assert await client.ended() == disconnect.DRAIN
+        await until("it is gone", lambda: running.hub.sessions == 0)
         await running.record()
         again = await Device.open(running, device="phone")
         await again.wait_seqs(5)
+
+    @pytest.mark.parametrize("crossing", [False, True])
+    async def test_a_silent_device_that_closes_by_itself_may_not_have_read_the_last(
+        self, running: Running, *, crossing: bool
+    ) -> None:
+        """A browser drops what comes behind its close(), also when ours is on its way to it."""
+        client = await RawClient.upgraded(running, "/ws?user_id=sender&device_id=phone")
+        await running.live(1)
+        await running.publish(2)
+        if crossing:
+            [stream] = running.hub.streams.values()
+            [session] = stream.sessions
+            session.close(disconnect.DRAIN)
+            running.gateway.write(session)
+        client.frame(struct.pack("!H", 1000), CLOSE)
+        await until("it is gone", lambda: running.hub.sessions == 0)
+        again = await Device.open(running, device="phone")
+        await again.wait_seqs(1, 2)
 
     async def test_what_comes_after_our_close_was_not_had(self, running: Running) -> None:
         """While a drained device answers the close, more is recorded: it gets that later."""
