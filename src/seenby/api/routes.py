@@ -119,7 +119,7 @@ class Routes:
         trace = call.trace
         items = inputs.decode_batch(call.body, trace)
         marks: list[Mark] = [item for item in items if not isinstance(item, BadInput)]
-        outcomes = iter(await self._service.mark(call.caller, marks) if marks else ())
+        outcomes = iter(await self._service.mark(call.caller, marks))
         results = [
             _result(item if isinstance(item, BadInput) else next(outcomes)) for item in items
         ]

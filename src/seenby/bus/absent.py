@@ -32,7 +32,7 @@ class NoFeed:
         """Nothing will come."""
 
     def partitions_of(self, user_id: str) -> frozenset[int]:  # noqa: ARG002 -- there are none
-        """None."""
+        """There are none."""
         return frozenset()
 
     async def join(self, partition: int) -> None:

@@ -23,7 +23,7 @@ class Publisher(Protocol):
 
     @property
     def healthy(self) -> bool:
-        """False while the bus is known to be away; nothing should be published then."""
+        """False before the bus is found and while it is away; nothing should be published then."""
         ...
 
     @property
@@ -35,7 +35,8 @@ class Publisher(Protocol):
         """Publish *events*, keyed by sender; return when the bus has acknowledged all.
 
         Events are handed to the bus before the first await, so calls made one after the other
-        keep their order. Raises BusUnavailable when one of them was not acknowledged in time.
+        keep their order. Erased events are left out: they have nothing to tell. Raises
+        BusUnavailable when one of the others was not acknowledged in time.
         """
         ...
 
@@ -49,7 +50,7 @@ class Feed(Protocol):
 
     @property
     def healthy(self) -> bool:
-        """False while the bus is known to be away, or where there is none."""
+        """False before the bus is found, while it is away, and where there is none."""
         ...
 
     def start(
@@ -77,8 +78,8 @@ class Feed(Protocol):
         """The partitions in which records of this user may arrive now.
 
         More than one while a topic that has grown may still be fed by producers that have not
-        noticed. None while the bus has not yet told how many there are (then *on_growth*
-        follows), and none when the feed reads every partition anyway.
+        noticed. Empty while the bus has not yet told how many there are (then *on_growth*
+        follows), and where the feed reads every partition anyway.
         """
         ...
 
@@ -94,12 +95,12 @@ class Feed(Protocol):
         ...
 
     async def close(self) -> None:
-        """Commit offsets and stop."""
+        """Stop, and commit offsets where the bus keeps them."""
         ...
 
 
 class FeedMetrics(Protocol):
-    """Where a feed counts. Called on the event loop, about once a second."""
+    """Where a feed counts. Called on the event loop, with what has come since the last call."""
 
     def consumed(self, status: str, records: int, /) -> None:
         """*records* were read.

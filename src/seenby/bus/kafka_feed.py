@@ -92,7 +92,6 @@ class KafkaFeed:
         node: this gateway's name.
         all_partitions: read every partition from the start, for a topic whose producers
             partition otherwise; partitions_of() then has nothing to add.
-        dead_letters: the topic for undecodable records; ``<topic>.dlq`` by default.
         metrics: counts what was read.
         clock: seconds that only grow.
     """
@@ -105,7 +104,6 @@ class KafkaFeed:
         node: str,
         *,
         all_partitions: bool = False,
-        dead_letters: str = "",
         metrics: FeedMetrics | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -114,7 +112,7 @@ class KafkaFeed:
         self._metrics = metrics or NoFeedMetrics()
         self._clock = clock
         self._layout = Layout()
-        self._dead_letters = DeadLetters(brokers, dead_letters or topic + SUFFIX)
+        self._dead_letters = DeadLetters(brokers, topic + SUFFIX)
         self._settings: dict[str, Any] = {
             "bootstrap.servers": brokers,
             "client.id": f"seenby-{node}",

@@ -8,14 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from seenby.errors import (
-    BadInput,
-    Forbidden,
-    SeenbyError,
-    StoreUnavailable,
-    TokenExpired,
-    Unauthenticated,
-)
+from seenby.errors import Forbidden, SeenbyError, TokenExpired, Unauthenticated
 
 
 class Disconnect(NamedTuple):
@@ -52,12 +45,10 @@ def for_error(error: SeenbyError) -> Disconnect:
             return Disconnect(4401, _cut(str(error)))
         case Forbidden():
             return Disconnect(4403, _cut(str(error)))
-        case BadInput():
-            return Disconnect(4400, _cut(str(error)))
-        case StoreUnavailable():
+        case _ if error.retriable:
             return TRY_LATER
         case _:
-            return TRY_LATER if error.retriable else Disconnect(4400, _cut(str(error)))
+            return Disconnect(4400, _cut(str(error)))
 
 
 def _cut(reason: str) -> str:
