@@ -41,6 +41,11 @@ class SeenbyError(Exception):
     code: ClassVar[str] = "internal"
     retriable: ClassVar[bool] = False
 
+    @property
+    def told(self) -> str:
+        """What a caller is told; the text itself may show how the inside is made."""
+        return str(self)
+
 
 class ConfigError(SeenbyError):
     """A setting is missing, unknown or has the wrong form."""
@@ -189,11 +194,21 @@ class StoreUnavailable(SeenbyError):
     code = "store_unavailable"
     retriable = True
 
+    @property
+    def told(self) -> str:
+        """Without the driver's words, which name hosts and ports."""
+        return "the database is not available now"
+
 
 class StoreRefused(SeenbyError):
     """The database refused the content of a statement: one of the values does not fit."""
 
     code = "store_refused"
+
+    @property
+    def told(self) -> str:
+        """Without the driver's words, which name tables and columns."""
+        return "the database does not take one of the values"
 
 
 class BusUnavailable(SeenbyError):

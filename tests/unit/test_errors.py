@@ -7,7 +7,16 @@ import re
 import pytest
 
 from seenby import errors
-from seenby.errors import HTTP_STATUS, BadInput, PositionLost, Refused, SeenbyError, http_status
+from seenby.errors import (
+    HTTP_STATUS,
+    BadInput,
+    PositionLost,
+    Refused,
+    SeenbyError,
+    StoreRefused,
+    StoreUnavailable,
+    http_status,
+)
 
 ALL = [
     kind
@@ -92,3 +101,17 @@ def test_a_bad_field_is_named_in_one_sentence() -> None:
     problem = BadInput("msg_id", "1 to 64 characters")
     assert str(problem) == "msg_id must be 1 to 64 characters"
     assert (problem.field, problem.accepted) == ("msg_id", "1 to 64 characters")
+
+
+@pytest.mark.parametrize("kind", [StoreUnavailable, StoreRefused])
+def test_a_drivers_words_are_not_told(kind: type[SeenbyError]) -> None:
+    """They name hosts, tables and values: the log has them, a caller has not."""
+    problem = kind("the database said: can't connect to server on 'db.internal'")
+    assert "db.internal" in str(problem)
+    assert "database" in problem.told
+    assert "db.internal" not in problem.told
+
+
+def test_a_sentence_is_told_as_it_is() -> None:
+    """Every other error is made for the caller."""
+    assert BadInput("msg_id", "given").told == "msg_id must be given"

@@ -158,7 +158,7 @@ class _Device(msgspec.Struct, frozen=True):
 
 def failure(error: SeenbyError, more: Mapping[str, object] | None = None) -> bytes:
     """An error as every endpoint answers it; *more* are further fields."""
-    known = _Failure(success=False, error=str(error), code=error.code)
+    known = _Failure(success=False, error=error.told, code=error.code)
     if not more:
         return encode(known)
     return encode({**msgspec.to_builtins(known), **more})

@@ -160,5 +160,5 @@ class Requests:
         if isinstance(outcome, Receipt):
             session.answer(frames.read_done(request.ref, receipt_json(outcome)))
         else:
-            session.answer(frames.read_refused(request.ref, outcome.code, str(outcome)))
+            session.answer(frames.read_refused(request.ref, outcome.code, outcome.told))
         self._write(session)

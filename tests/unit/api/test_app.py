@@ -311,6 +311,7 @@ class TestFaults:
         assert response.status == 503
         assert response.headers["Retry-After"] == "1"
         assert document["code"] == "store_unavailable"
+        assert document["error"] == "the database is not available now"
         assert later["receipt"]["id"] == 1
 
     async def test_requests_are_counted(self, api: Api) -> None:
