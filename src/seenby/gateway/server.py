@@ -1,8 +1,7 @@
-"""The WebSocket server: the only file that knows sockets.
+"""The WebSocket server: accepts sockets, and carries bytes between them and their sessions.
 
-picows does the framing; what it leaves to its user is done here: the Firefox handshake, reserved
-bits, fragments, UTF-8 and the close handshake (RFC 6455, sections 4.2.1, 5.2, 5.4, 8.1, 5.5.1).
-There is no task and no timer per connection: one wheel looks at sessions once a second.
+Only this module and ``connection`` know sockets. There is no task and no timer per connection:
+one wheel looks at sessions once a second.
 """
 
 from __future__ import annotations
@@ -14,11 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 from picows import (
-    WSCloseCode,
-    WSFrame,
-    WSListener,
     WSMsgType,
-    WSTransport,
     WSUpgradeRequest,
     WSUpgradeResponse,
     WSUpgradeResponseWithListener,
@@ -27,6 +22,7 @@ from picows import (
 
 from seenby.errors import BadInput, SeenbyError
 from seenby.gateway import answers, disconnect, frames
+from seenby.gateway.connection import Connection
 from seenby.gateway.disconnect import Disconnect
 from seenby.gateway.handshake import asks_for_upgrade, join_lines, read_opening
 from seenby.gateway.session import Ping, Session, State
@@ -34,6 +30,8 @@ from seenby.gateway.wheel import Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+
+    from picows import WSTransport
 
     from seenby.gateway.dispatcher import Dispatcher
     from seenby.gateway.requests import Requests
@@ -48,117 +46,9 @@ HARD_FRAME_LIMIT = 2 * frames.MAX_MESSAGE
 READ_BUFFER = 1024
 """Bytes of read buffer per connection to begin with: most clients say little."""
 
-_NEVER_SENT = {WSCloseCode.NO_INFO, 1005, WSCloseCode.ABNORMAL_CLOSURE, 1015}
-"""What stands for "no code" and must not be on the wire (RFC 6455, section 7.4.1)."""
-
 _TEXT: Final = WSMsgType.TEXT
-_CONTINUATION: Final = WSMsgType.CONTINUATION
 
 log = structlog.get_logger()
-
-
-class Connection(WSListener):
-    """One socket: turns WebSocket messages into calls of its session, and back."""
-
-    __slots__ = ("_fragments", "_server", "_token", "clean", "closing", "session", "transport")
-
-    def __init__(self, server: Gateway, session: Session, token: str | None) -> None:
-        """The handshake was accepted."""
-        self._server = server
-        self._token = token
-        self._fragments: bytearray | None = None
-        self.session = session
-        self.transport: WSTransport | None = None
-        self.closing = 0
-        self.clean = False
-
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        """The handshake is done."""
-        self.transport = transport
-        # A token may stand in it, and both live as long as the connection: a kilobyte or two.
-        transport.request.headers.clear()
-        transport.response.headers.clear()
-        self.session.link = self
-        self._server.opened(self, self._token)
-        self._token = None
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """A frame has come."""
-        kind = frame.msg_type
-        if frame.rsv1 or frame.rsv2 or frame.rsv3:
-            self._refuse(disconnect.RESERVED_BITS)
-        elif kind is _TEXT or kind is _CONTINUATION:
-            self._message(frame, kind)
-        elif kind is WSMsgType.PONG:
-            self._server.ponged(self.session, frame.get_payload_as_bytes())
-        elif kind is WSMsgType.PING:
-            # A client that pings and does not read gets no pongs: they would pile up here.
-            if not self.session.congested:
-                transport.send_pong(frame.get_payload_as_bytes())
-            self._server.heard(self.session)
-        elif kind is WSMsgType.CLOSE:
-            self._closed_by_client(transport, frame)
-        else:
-            self._refuse(disconnect.NOT_TEXT)
-
-    def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002 -- picows' signature
-        """The socket is gone."""
-        self._server.closed(self)
-
-    def pause_writing(self) -> None:
-        """The socket takes no more for now."""
-        self.session.congested = True
-
-    def resume_writing(self) -> None:
-        """The socket takes data again."""
-        self.session.congested = False
-        self._server.writable(self.session)
-
-    def _closed_by_client(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Answer a close; one that answers ours was read behind all that was written.
-
-        It then bears our code (RFC 6455, section 5.5.1). A client that closes by itself does not
-        look at what is on its way any more: a browser drops it.
-        """
-        code = frame.get_close_code()
-        if transport.is_close_frame_sent:
-            # A number, whatever picows' stub says.
-            self.clean = code == self.closing  # type: ignore[comparison-overlap]
-        else:
-            if code in _NEVER_SENT:
-                code = WSCloseCode.OK
-            transport.send_close(code, frame.get_close_message())
-        self.session.gone()
-        transport.disconnect()
-
-    def _message(self, frame: WSFrame, kind: WSMsgType) -> None:
-        """Put fragments together (RFC 6455, section 5.4) and check length and text."""
-        if (kind is _CONTINUATION) is (self._fragments is None):
-            self._refuse(disconnect.BROKEN_FRAGMENTS)
-            return
-        size = frame.payload_size + len(self._fragments or b"")
-        if size > frames.MAX_MESSAGE:
-            self._refuse(disconnect.TOO_LONG)
-            return
-        message = frame.get_payload_as_bytes()
-        if not frame.fin or self._fragments is not None:
-            if self._fragments is None:
-                self._fragments = bytearray()
-            self._fragments += message
-            if not frame.fin:
-                return
-            message = bytes(self._fragments)
-            self._fragments = None
-        try:
-            message.decode()
-        except UnicodeDecodeError:
-            self._refuse(disconnect.NOT_UTF8)
-            return
-        self._server.received(self.session, message)
-
-    def _refuse(self, reason: Disconnect) -> None:
-        self.session.close(reason)
-        self._server.write(self.session)
 
 
 class Gateway:
@@ -246,7 +136,7 @@ class Gateway:
         while self._connections and time.monotonic() < patience:  # noqa: ASYNC110 -- rare, short
             await asyncio.sleep(0.02)
         for connection in list(self._connections):
-            _cut(connection)
+            connection.cut()
         if self._ticker is not None:
             self._ticker.cancel()
         await self._requests.close()
@@ -265,7 +155,7 @@ class Gateway:
                 continue
             try:
                 if session.state is State.CLOSED:
-                    _cut(connection)
+                    connection.cut()
                     continue
                 session.expire(now)
                 self._wheel.add(session, session.deadline())
@@ -363,7 +253,7 @@ class Gateway:
             elif isinstance(item, Ping):
                 transport.send_ping(item.payload)
             elif isinstance(item, Disconnect):
-                self._close(connection, transport, item)
+                self._close(connection, item)
         if session.state is not State.CLOSED:
             self._written(session, transport)
 
@@ -381,19 +271,12 @@ class Gateway:
         elif session.silent and session.confirm_soon(self._clock()):
             self._wheel.add(session, session.deadline())
 
-    def _close(self, connection: Connection, transport: WSTransport, reason: Disconnect) -> None:
+    def _close(self, connection: Connection, reason: Disconnect) -> None:
         session = connection.session
-        # The codes from 4000 on are not in picows' enumeration, which takes any number.
-        transport.send_close(reason.code, reason.reason.encode())  # type: ignore[arg-type]
-        connection.closing = reason.code
+        connection.send_close(reason)
         self._metrics.disconnected(reason.code)
         self._wheel.move(session, self._clock() + CLOSE_WITHIN)
         log.debug("closed", code=reason.code, why=reason.reason, user=session.user_id)
-
-
-def _cut(connection: Connection) -> None:
-    if connection.transport is not None:
-        connection.transport.disconnect(graceful=False)
 
 
 def _quiet() -> logging.LoggerAdapter[logging.Logger]:

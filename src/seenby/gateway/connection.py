@@ -1,0 +1,143 @@
+"""One socket: its WebSocket messages become calls of the gateway.
+
+picows does the framing; what it leaves to its user is done here: reserved bits, fragments, UTF-8
+and the close handshake (RFC 6455, sections 5.2, 5.4, 8.1 and 5.5.1).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
+
+from seenby.gateway import disconnect, frames
+
+if TYPE_CHECKING:
+    from seenby.gateway.disconnect import Disconnect
+    from seenby.gateway.server import Gateway
+    from seenby.gateway.session import Session
+
+_NEVER_SENT = {WSCloseCode.NO_INFO, 1005, WSCloseCode.ABNORMAL_CLOSURE, 1015}
+"""What stands for "no code" and must not be on the wire (RFC 6455, section 7.4.1)."""
+
+_TEXT: Final = WSMsgType.TEXT
+_CONTINUATION: Final = WSMsgType.CONTINUATION
+
+
+class Connection(WSListener):
+    """One socket.
+
+    ``clean``: it ended in order, and the client has read all that was written.
+    """
+
+    __slots__ = ("_closing", "_fragments", "_gateway", "_token", "clean", "session", "transport")
+
+    def __init__(self, gateway: Gateway, session: Session, token: str | None) -> None:
+        """The handshake was accepted."""
+        self._gateway = gateway
+        self._token = token
+        self._fragments: bytearray | None = None
+        self._closing = 0
+        self.session = session
+        self.transport: WSTransport | None = None
+        self.clean = False
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """The handshake is done."""
+        self.transport = transport
+        # A token may stand in it, and both live as long as the connection: a kilobyte or two.
+        transport.request.headers.clear()
+        transport.response.headers.clear()
+        self.session.link = self
+        self._gateway.opened(self, self._token)
+        self._token = None
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """A frame has come."""
+        kind = frame.msg_type
+        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self._refuse(disconnect.RESERVED_BITS)
+        elif kind is _TEXT or kind is _CONTINUATION:
+            self._message(frame, kind)
+        elif kind is WSMsgType.PONG:
+            self._gateway.ponged(self.session, frame.get_payload_as_bytes())
+        elif kind is WSMsgType.PING:
+            # A client that pings and does not read gets no pongs: they would pile up here.
+            if not self.session.congested:
+                transport.send_pong(frame.get_payload_as_bytes())
+            self._gateway.heard(self.session)
+        elif kind is WSMsgType.CLOSE:
+            self._closed_by_client(transport, frame)
+        else:
+            self._refuse(disconnect.NOT_TEXT)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002 -- picows' signature
+        """The socket is gone."""
+        self._gateway.closed(self)
+
+    def pause_writing(self) -> None:
+        """The socket takes no more for now."""
+        self.session.congested = True
+
+    def resume_writing(self) -> None:
+        """The socket takes data again."""
+        self.session.congested = False
+        self._gateway.writable(self.session)
+
+    def send_close(self, reason: Disconnect) -> None:
+        """Write a close; the client has to answer it."""
+        if self.transport is not None:
+            # The codes from 4000 on are not in picows' enumeration, which takes any number.
+            self.transport.send_close(reason.code, reason.reason.encode())  # type: ignore[arg-type]
+            self._closing = reason.code
+
+    def cut(self) -> None:
+        """End the socket at once."""
+        if self.transport is not None:
+            self.transport.disconnect(graceful=False)
+
+    def _closed_by_client(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Answer a close; one that answers ours was read behind all that was written.
+
+        It then bears our code (RFC 6455, section 5.5.1). A client that closes by itself does not
+        look at what is on its way any more: a browser drops it.
+        """
+        code = frame.get_close_code()
+        if transport.is_close_frame_sent:
+            # A number, whatever picows' stub says.
+            self.clean = code == self._closing  # type: ignore[comparison-overlap]
+        else:
+            if code in _NEVER_SENT:
+                code = WSCloseCode.OK
+            transport.send_close(code, frame.get_close_message())
+        self.session.gone()
+        transport.disconnect()
+
+    def _message(self, frame: WSFrame, kind: WSMsgType) -> None:
+        """Put fragments together (RFC 6455, section 5.4) and check length and text."""
+        if (kind is _CONTINUATION) is (self._fragments is None):
+            self._refuse(disconnect.BROKEN_FRAGMENTS)
+            return
+        size = frame.payload_size + len(self._fragments or b"")
+        if size > frames.MAX_MESSAGE:
+            self._refuse(disconnect.TOO_LONG)
+            return
+        message = frame.get_payload_as_bytes()
+        if not frame.fin or self._fragments is not None:
+            if self._fragments is None:
+                self._fragments = bytearray()
+            self._fragments += message
+            if not frame.fin:
+                return
+            message = bytes(self._fragments)
+            self._fragments = None
+        try:
+            message.decode()
+        except UnicodeDecodeError:
+            self._refuse(disconnect.NOT_UTF8)
+            return
+        self._gateway.received(self.session, message)
+
+    def _refuse(self, reason: Disconnect) -> None:
+        self.session.close(reason)
+        self._gateway.write(self.session)
