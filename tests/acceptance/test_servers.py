@@ -8,6 +8,8 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from confluent_kafka import Producer
+
 from tests.acceptance.devices import Api, Device
 from tests.servers.wait import wait_until
 
@@ -18,6 +20,13 @@ if TYPE_CHECKING:
     from tests.servers.kafka import Kafka
     from tests.servers.mariadb import MariaDB
     from tests.servers.seenby import Seenby
+
+
+ORIGINALS_RECORD = (
+    '{"msg_id":"test-msg-123","sender_id":"user123","reader_id":"user456",'
+    '"conversation_id":"conv789","read_at":1704067200,"device_id":"device-abc"}'
+)
+"""What the original's service puts into the topic: no seq."""
 
 
 class Load:
@@ -153,6 +162,38 @@ class TestApart:
 
         assert not load.failures
         assert gateway.metric("seenby_rescued_total") == 0
+
+    def test_another_producer_on_the_topic(
+        self,
+        launch: Launch,
+        servers: dict[str, str],
+        migrated: None,
+        kafka_server: Kafka,
+        topic: str,
+    ) -> None:
+        """The original's record is pushed live; what nobody can read is a dead letter; on it goes.
+
+        The records are in one partition, the unreadable one first.
+        """
+        kafka_server.create_topic(f"{topic}.dlq", partitions=1)
+        api, gateway = launch("api", **servers), launch("gateway", **servers)
+        reader = Api(api.api)
+        other = Producer({"bootstrap.servers": kafka_server.brokers, "partitioner": "fnv1a"})
+        with Device(gateway.gateway, "user123", "phone", hello={}) as phone:
+            phone.wait("welcome", lambda d: bool(d.of("welcome")))
+            for value in ("no JSON", ORIGINALS_RECORD):
+                other.produce(topic, key="user123", value=value)
+            assert other.flush(30) == 0
+            phone.wait_receipts(1)
+            reader.mark("m1", "user456", "user123")
+            phone.wait_receipts(2)
+        reader.close()
+        theirs, ours = phone.receipts
+
+        assert (theirs["msg_id"], theirs["read_at"]) == ("test-msg-123", 1704067200)
+        assert "seq" not in theirs
+        assert (ours["msg_id"], ours["seq"]) == ("m1", 1)
+        assert kafka_server.console_consumer(f"{topic}.dlq") == ["no JSON"]
 
     def test_the_console_consumer_of_kafka_shows_the_event(
         self,
