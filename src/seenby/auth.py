@@ -23,17 +23,6 @@ if TYPE_CHECKING:
     from seenby.config import Settings
     from seenby.keys import Keys
 
-__all__ = [
-    "ANYONE",
-    "SERVICE",
-    "AuthOff",
-    "Authenticator",
-    "Caller",
-    "JwtAuth",
-    "make_authenticator",
-    "make_token",
-]
-
 SERVICE = "service"
 """The scope that may act for anyone."""
 

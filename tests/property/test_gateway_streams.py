@@ -21,12 +21,11 @@ from hypothesis.stateful import (
 )
 from msgspec.structs import replace
 
-from seenby.auth import ANYONE
 from seenby.gateway import disconnect
 from seenby.gateway.disconnect import Disconnect
 from seenby.gateway.hub import Hub
 from seenby.gateway.session import NOWHERE, Begin, Ping, Session, State
-from seenby.model import Event, Position
+from seenby.model import ANYONE, Event, Position
 from seenby.store.base import Page
 
 if TYPE_CHECKING:

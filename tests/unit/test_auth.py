@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seenby import auth
-from seenby.auth import ANYONE, AuthOff, Caller, JwtAuth, make_authenticator, make_token
+from seenby.auth import AuthOff, JwtAuth, make_authenticator, make_token
 from seenby.config import load
 from seenby.errors import (
     BadInput,
@@ -22,6 +22,7 @@ from seenby.errors import (
     Unauthenticated,
 )
 from seenby.keys import FetchedKeys, Key, OneKey, from_pem
+from seenby.model import ANYONE, Caller
 from tests.unit.tokens import (
     NOW,
     SECRET,

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from seenby.auth import ANYONE, Caller
 from seenby.errors import (
     Conflict,
     Forbidden,
@@ -16,7 +15,7 @@ from seenby.errors import (
     StoreUnavailable,
 )
 from seenby.metrics import Metrics
-from seenby.model import Mark, Position, Receipt
+from seenby.model import ANYONE, Caller, Mark, Position, Receipt
 from seenby.recorder import Recorder
 from seenby.relay import Relay
 from seenby.service import Service

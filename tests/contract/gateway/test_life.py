@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 
-from seenby.auth import Caller
 from seenby.errors import Forbidden, KeysUnavailable, TokenExpired, Unauthenticated
 from seenby.gateway import disconnect
+from seenby.model import Caller
 from tests.contract.gateway.running import (
     CLOSE,
     PING,

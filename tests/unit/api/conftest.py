@@ -10,9 +10,9 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from seenby.api.app import make_app
 from seenby.api.routes import Routes
-from seenby.auth import Caller
 from seenby.errors import TokenExpired, Unauthenticated
 from seenby.metrics import Metrics
+from seenby.model import Caller
 from seenby.recorder import Recorder
 from seenby.relay import Relay
 from seenby.service import Service

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from seenby.auth import ANYONE, Caller
 from seenby.gateway.disconnect import Disconnect
 from seenby.gateway.frames import Hello
 from seenby.gateway.session import Begin, Ping, Session
-from seenby.model import Event, Position
+from seenby.model import ANYONE, Caller, Event, Position
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

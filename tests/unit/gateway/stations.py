@@ -6,11 +6,11 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from seenby.auth import ANYONE
 from seenby.gateway.dispatcher import Dispatcher
 from seenby.gateway.hub import Hub
 from seenby.gateway.session import Session, State
 from seenby.metrics import Metrics
+from seenby.model import ANYONE
 from seenby.testing import HandFeed, MemorySource
 from tests.unit.gateway.clients import frame, sent
 

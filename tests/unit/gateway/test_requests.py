@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from seenby.auth import ANYONE, Caller
 from seenby.errors import BadInput, Unauthenticated
 from seenby.gateway import disconnect, frames
 from seenby.gateway.requests import MARKS_LIMIT, USER_LIMIT, Requests
 from seenby.gateway.session import Session, State
+from seenby.model import ANYONE, Caller
 from seenby.testing import ManualClock
 from tests.unit.gateway.clients import frame, start, types
 from tests.unit.gateway.stations import Station, turn

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from seenby.auth import ANYONE, Caller
 from seenby.gateway import disconnect, frames
 from seenby.gateway.session import (
     HELLO_WITHIN,
@@ -15,6 +14,7 @@ from seenby.gateway.session import (
     Session,
     State,
 )
+from seenby.model import ANYONE, Caller
 from tests.unit.gateway.clients import (
     EPOCH,
     event,
