@@ -171,6 +171,7 @@ class Settings(BaseModel):
         _BOOLEAN,
         default=True,
     )
+    # For the seed's own messages: accepted, as its environment has them, and read by nothing here.
     nodes_group: Topic = _setting(
         "KAFKA_GROUP_ID", "The gateways' group for messages.", _TOPIC, default="gateway-nodes"
     )

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from seenby.model import Caller
 
     Endpoint = Callable[[Call], Awaitable[Answer]]
-    Handler = Callable[[web.Request], Awaitable[web.Response]]
+    Serve = Callable[[web.Request], Awaitable[web.Response]]
 
 KIB = 1024
 MARK_MAX = 64 * KIB
@@ -70,7 +70,7 @@ def make_app(
     """
     app = web.Application(client_max_size=BATCH_MAX)
     around = _Around(authenticator, metrics, origins)
-    methods: dict[str, dict[str, Handler]] = {
+    methods: dict[str, dict[str, Serve]] = {
         "/api/v1/messages/read": {
             hdrs.METH_POST: around("mark", routes.mark, body_max=MARK_MAX),
         },
@@ -88,14 +88,14 @@ def make_app(
         "/ready": {hdrs.METH_GET: around("ready", routes.ready, public=True)},
         "/metrics": {hdrs.METH_GET: around("metrics", routes.metrics, public=True)},
     }
-    for path, handlers in methods.items():
-        if hdrs.METH_GET in handlers:
+    for path, by_method in methods.items():
+        if hdrs.METH_GET in by_method:
             # The same without its body (RFC 9110, section 9.3.2): aiohttp leaves that out.
-            handlers[hdrs.METH_HEAD] = handlers[hdrs.METH_GET]
+            by_method[hdrs.METH_HEAD] = by_method[hdrs.METH_GET]
         resource = app.router.add_resource(path)
-        for method, handler in handlers.items():
-            resource.add_route(method, handler)
-        resource.add_route(hdrs.METH_ANY, around.other_methods(tuple(handlers)))
+        for method, serve in by_method.items():
+            resource.add_route(method, serve)
+        resource.add_route(hdrs.METH_ANY, around.other_methods(tuple(by_method)))
     app.router.add_route(hdrs.METH_ANY, "/{_:.*}", around("unknown", _unknown, public=True))
     return app
 
@@ -116,8 +116,8 @@ class _Around:
 
     def __call__(
         self, name: str, endpoint: Endpoint, *, body_max: int = 0, public: bool = False
-    ) -> Handler:
-        """A handler for aiohttp.
+    ) -> Serve:
+        """What aiohttp calls for it.
 
         Args:
             name: how metrics call it.
@@ -126,7 +126,7 @@ class _Around:
             public: open to whoever has no token.
         """
 
-        async def handle(request: web.Request) -> web.Response:
+        async def serve(request: web.Request) -> web.Response:
             began = time.perf_counter()
             try:
                 caller = ANYONE if public else await self._caller(request)
@@ -141,13 +141,13 @@ class _Around:
             self._metrics.request(name, response.status, time.perf_counter() - began)
             return response
 
-        return handle
+        return serve
 
-    def other_methods(self, allowed: tuple[str, ...]) -> Handler:
+    def other_methods(self, allowed: tuple[str, ...]) -> Serve:
         """Answers a browser's preflight, and every method that an address does not have."""
         names = ", ".join((*allowed, hdrs.METH_OPTIONS))
 
-        async def handle(request: web.Request) -> web.Response:
+        async def serve(request: web.Request) -> web.Response:
             if request.method == hdrs.METH_OPTIONS:
                 response = web.Response(
                     status=HTTPStatus.NO_CONTENT, headers={hdrs.SERVER: "seenby"}
@@ -164,7 +164,7 @@ class _Around:
                 response.headers[hdrs.ACCESS_CONTROL_MAX_AGE] = PREFLIGHT_HOLDS
             return response
 
-        return handle
+        return serve
 
     async def _caller(self, request: web.Request) -> Caller:
         token = bearer(request.headers.get(hdrs.AUTHORIZATION, ""))

@@ -68,6 +68,8 @@ class Stream:
 class Hub:
     """The streams of the users connected to this gateway.
 
+    Time comes in twice, in seconds: ``now`` by any steady clock, ``wall`` since the Unix epoch.
+
     ``epoch`` is the one in force. ``from_bus`` counts events that the bus brought first.
     ``latencies`` (commit times in ms), ``devices`` (pushes by number of devices) and ``traces``
     (None: not asked for) tell what was pushed, ``lost`` how many events silent clients missed

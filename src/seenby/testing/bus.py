@@ -34,11 +34,11 @@ class FailingPublisher:
         self.closed = False
 
     async def publish(self, events: Sequence[Event], *, epoch: str) -> None:
-        """Keep *events*, or fail."""
+        """Keep *events*, except erased ones, or fail."""
         await self.acknowledging.wait()
         if self.failing or self.closed:
             raise BusUnavailable("the bus was told to fail")
-        self.published += [(event, epoch) for event in events]
+        self.published += [(event, epoch) for event in events if event.msg_id]
 
     async def close(self) -> None:
         """Take nothing more."""
