@@ -84,6 +84,8 @@ class KafkaPublisher:
         self._healthy = False
         self._partitions = 0
         self._missing = False
+        # Who names a wrong address must learn of it, so that Kafka was never there is told too.
+        self._told_away = False
         self._broken = False
         self._closing = False
         self._pause, self._next_probe = PROBE_EVERY, 0.0
@@ -205,8 +207,9 @@ class KafkaPublisher:
             self._away(str(error))
 
     def _away(self, why: str) -> None:
-        if self._healthy:
+        if self._healthy or not self._told_away:
             log.warning("publisher_unhealthy", topic=self._topic, why=why)
+        self._told_away = True
         self._healthy = False
 
     def _replace(self) -> None:

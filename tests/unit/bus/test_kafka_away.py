@@ -6,10 +6,12 @@ import asyncio
 import threading
 
 import pytest
+from structlog.testing import capture_logs
 
 from seenby.bus.kafka import KafkaFeed, KafkaPublisher
 from seenby.errors import BusUnavailable
 from seenby.model import Event
+from tests.unit.eventually import eventually
 
 NOWHERE = "127.0.0.1:1"
 EVENT = Event("ann", 1, "m1", "bob", "c1", 1_704_067_200_123, 1_704_067_200_123)
@@ -29,6 +31,19 @@ async def test_what_waits_for_an_acknowledgement_fails_with_the_close() -> None:
     with pytest.raises(BusUnavailable, match="did not acknowledge"):
         await publishing
     assert threads() == set()
+
+
+async def test_that_kafka_is_not_there_is_logged_once() -> None:
+    """Whoever starts seenby with a wrong address learns of it from its log."""
+    with capture_logs() as logged:
+        publisher = KafkaPublisher(NOWHERE, "any")
+        await eventually(lambda: any(line["log_level"] == "warning" for line in logged))
+        publisher._away("said again")
+        await publisher.close()
+    [line] = [line for line in logged if line["log_level"] != "debug"]
+
+    assert (line["event"], line["log_level"]) == ("publisher_unhealthy", "warning")
+    assert "down" in line["why"]
 
 
 async def test_a_full_queue_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
