@@ -55,7 +55,14 @@ TokenOption = Annotated[
         "--token", help="The token to show, or @FILE with it. Needed where authentication is on."
     ),
 ]
-ApiOption = Annotated[str, typer.Option("--api", help="The API's address.", show_default=False)]
+ApiOption = Annotated[
+    str,
+    typer.Option(
+        "--api",
+        help="The API's address. Default: from SEENBY_API_HOST and SEENBY_API_PORT.",
+        show_default=False,
+    ),
+]
 
 
 def main() -> None:
@@ -91,7 +98,8 @@ def version(
 def serve() -> None:
     """Start API and gateway in one process.
 
-    With no setting at all: an SQLite file in the current folder, and no Kafka. The database is
+    With no setting at all: the API on http://127.0.0.1:8080, the gateway on
+    ws://127.0.0.1:8081/ws, an SQLite file in the current folder, and no Kafka. The database is
     brought up to date first. Ends in order on SIGTERM and Ctrl-C.
     """
     _run("serve")
@@ -137,12 +145,20 @@ def _what_runs(role: Role, settings: Settings, running: Running) -> str:
     lines += ["  callers   " + ("anyone" if settings.auth == "off" else "who has a token (JWT)")]
     command = "seenby" if shutil.which("seenby") else sys.argv[0]
     if role == "serve" and settings.auth == "off":
+        # Another terminal knows nothing of the settings of this one.
+        usual = config.load({})
+        api = f"http://{in_url(usual.api_host)}:{usual.api_port}"
+        at_api = "" if running.api_url == api else f" --api {running.api_url}"
+        at_gateway = (
+            "" if running.gateway_url == usual.gateway_url else f" --gateway {running.gateway_url}"
+        )
+        who = "--reader user456 --sender user123 --conversation conv789"
         lines += [
             "",
             "Try it: watch as the sender in a second terminal,",
-            f"  {command} watch user123",
+            f"  {command} watch user123{at_gateway}",
             "and mark a message as read in a third:",
-            f"  {command} mark msg-123 --reader user456 --sender user123 --conversation conv789",
+            f"  {command} mark msg-123 {who}{at_api}",
         ]
     else:
         names = ("watch", "mark", "token")
@@ -282,7 +298,12 @@ def watch(
     ] = "",
     token: TokenOption = "",
     gateway: Annotated[
-        str, typer.Option("--gateway", help="The gateway's address.", show_default=False)
+        str,
+        typer.Option(
+            "--gateway",
+            help="The gateway's address. Default: from SEENBY_GATEWAY_URL, or _HOST and _PORT.",
+            show_default=False,
+        ),
     ] = "",
     count: Annotated[int, typer.Option(min=0, help="End after so many receipts; 0: never.")] = 0,
 ) -> None:

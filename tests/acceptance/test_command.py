@@ -116,8 +116,9 @@ class TestStart:
         said = seenby.process.log.read_text(encoding="utf-8")
         [line] = [line for line in said.splitlines() if "mark msg-123" in line]
         _, *arguments = line.split()
-        done = run(tmp_path, *arguments, "--api", seenby.api)
+        done = run(tmp_path, *arguments)
 
+        assert f"watch user123 --gateway {seenby.gateway}" in said
         assert seenby.api in said
         assert seenby.gateway in said
         assert "sqlite:///" in said
