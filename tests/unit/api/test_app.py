@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pytest
 from yarl import URL
 
+from seenby import recorder
 from tests.unit.api.conftest import MARK, ORIGIN
 from tests.unit.eventually import eventually
 
@@ -313,6 +314,19 @@ class TestFaults:
         assert document["code"] == "store_unavailable"
         assert document["error"] == "the database is not available now"
         assert later["receipt"]["id"] == 1
+
+    async def test_more_than_can_be_recorded(
+        self, api: Api, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """At its limit the API answers 429 with Retry-After, and nothing was recorded."""
+        monkeypatch.setattr(recorder, "MAX_WAITING", 0)
+        response = await api.response("POST", READ, json=MARK)
+        document = await response.json()
+
+        assert response.status == 429
+        assert response.headers["Retry-After"] == "1"
+        assert document["code"] == "too_many"
+        assert api.store.commits == []
 
     async def test_requests_are_counted(self, api: Api) -> None:
         """Requests are counted by route and status, never by address."""
