@@ -52,6 +52,16 @@ class TestForm:
         assert "timestamp" in ours
         assert "timestamp" in theirs
 
+    def test_for_people_in_a_file(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Lines for people have colours on a terminal only."""
+        logs.set_up(config.load({"SEENBY_LOG_FORMAT": "console"}))
+        structlog.get_logger().info("started", role="api")
+        [line] = capsys.readouterr().err.splitlines()
+
+        assert "started" in line
+        assert "role=api" in line
+        assert "\x1b" not in line
+
     def test_an_exception(self, capsys: pytest.CaptureFixture[str]) -> None:
         """A traceback stays inside its line."""
         log_as_json()
