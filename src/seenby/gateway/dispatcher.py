@@ -307,7 +307,8 @@ class Dispatcher:
             if not self._hub.begin(session, begin, now, wall):
                 self._want(session)
             if session.resumes:
-                self.acknowledged(session, session.position)
+                # Not its position: it may have been written to just now.
+                self.acknowledged(session, session.confirmed)
         self.flush()
         self._repair.look()
 

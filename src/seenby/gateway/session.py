@@ -228,6 +228,11 @@ class Session:
         self._confirmed_seq = seq
         return seq
 
+    @property
+    def confirmed(self) -> int:
+        """The seq its device has for certain: where it began, or the last ping it answered."""
+        return self._confirmed_seq
+
     def heard(self, now: float) -> None:
         """The client gave some other sign of life."""
         self._heard_at = now

@@ -392,6 +392,24 @@ class TestPositions:
             await asyncio.sleep(2)
             assert stored(here, "phone") == 3
 
+    async def test_what_comes_while_a_device_arrives_is_not_had_yet(self) -> None:
+        """It is written as soon as the device has its place, and may never be read."""
+        async with station() as here:
+            here.source.add("sender", 3)
+            here.connect(device="pc")
+            await turn()
+            here.source.answering.clear()
+            phone = here.connect(device="phone", epoch="epoch-1", seq=3)
+            await turn()
+            here.feed.push(*here.source.add("sender", 2))
+            here.source.answering.set()
+            await turn()
+            assert live(phone)
+            assert seqs(here.written[phone]) == [4, 5]
+            here.leave(phone)
+            await asyncio.sleep(2)
+            assert stored(here, "phone") == 3
+
     async def test_a_cut_is_no_position(self) -> None:
         """What was on the way may be lost."""
         async with station() as here:
