@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import signal
 import threading
@@ -330,6 +331,28 @@ def test_an_idle_connection_that_the_server_closed_is_replaced(
         first = connection_id(idle)
         kill_connections(store)
         assert connection_id(idle) != first
+
+
+def test_a_thread_that_ends_says_nothing_of_its_lost_connection(
+    adapter: Adapter, store: SqlStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An instance that stops while the server is away logs no error for what it had open."""
+    barrier = threading.Barrier(2)
+
+    def use() -> None:
+        other.ping()
+        barrier.wait(10)
+        barrier.wait(10)
+
+    with closing(adapter.open()) as other:
+        thread = threading.Thread(target=use)
+        thread.start()
+        barrier.wait(10)
+        kill_connections(store)
+        barrier.wait(10)
+        thread.join()
+        gc.collect()
+    assert caplog.messages == []
 
 
 def test_a_closed_store_leaves_no_connection(adapter: Adapter, store: SqlStore) -> None:

@@ -287,6 +287,9 @@ def connect_with(dialect: Dialect, arguments: Mapping[str, object]) -> Engine:
         connect_args=dict(arguments),
         isolation_level="AUTOCOMMIT",
         poolclass=NullPool,
+        # A connection that is given back is closed, which undoes what is open on it. A rollback
+        # before that would be an error in the log where the server has gone in the meantime.
+        pool_reset_on_return=None,
     )
 
     @event.listens_for(engine, "connect")
