@@ -223,6 +223,10 @@ def _warnings(
     unused = sorted(name for name in values if name.startswith("SEENBY_JWT_"))
     if unused and settings.auth == "off":
         sentences.append(f"not used while SEENBY_AUTH is off: {', '.join(unused)}")
+    if settings.kafka_brokers and not settings.kafka_enabled:
+        sentences.append("not used while READ_RECEIPT_KAFKA_ENABLED is false: KAFKA_BROKERS")
+    if not settings.push_receipts:
+        sentences.append("ENABLE_READ_RECEIPTS is false: gateways push nothing")
     if settings.insecure and settings.auth == "off":
         sentences.append("SEENBY_INSECURE is set: anyone who reaches a port may act for everyone")
     return tuple(sentences)

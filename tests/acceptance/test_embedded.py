@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tests.acceptance.devices import Api, Device
 from tests.servers.seenby import get
+from tests.servers.wait import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,6 +105,13 @@ class TestApartWithoutKafka:
             assert "KAFKA_BROKERS" in line["why"]
 
 
+def positions(api: Api) -> set[int]:
+    """Where the two devices of the sender stand; empty until both are known."""
+    _, document = api.request("GET", "/api/v1/users/sender/devices")
+    found = {device["device_id"]: device["seq"] for device in document["devices"]}
+    return {found["phone"], found["pc"]} if found.keys() >= {"phone", "pc"} else set()
+
+
 class TestEmbedded:
     def test_several_devices_and_one_that_was_offline(self, launch: Launch) -> None:
         """Each device of the sender gets each receipt once; one that was away gets it later."""
@@ -120,6 +128,8 @@ class TestEmbedded:
             phone.wait_receipts(50)
             pc.wait_receipts(50)
             pc.send({"type": "ack", "seq": 50})
+            # The silent one says it by answering a ping, within a second or two.
+            wait_until("both positions are stored", lambda: positions(api) == {50})
 
         with Device(seenby.gateway, "sender", "tablet", hello={"batch": True}) as tablet:
             tablet.wait_receipts(50)

@@ -214,7 +214,7 @@ def test_what_was_answered_survives_a_power_cut(
 def test_a_store_that_is_away_says_so_in_time(
     adapter: Adapter, store: SqlStore, restartable_mariadb: MariaDB
 ) -> None:
-    """StoreUnavailable after the retry time, from every thread; nothing was recorded."""
+    """StoreUnavailable, from the first call after the retry time; nothing was recorded."""
     calls: list[Callable[[SqlStore], object]] = [
         lambda to: to.record([mark()], now=NOW, lease=60),
         lambda to: to.heads(["ann"]),
@@ -227,11 +227,14 @@ def test_a_store_that_is_away_says_so_in_time(
     with closing(adapter.open(retry_seconds=0.3)) as away:
         away.ping()
         restartable_mariadb.stop()
+        took = []
         for call in calls:
             began = time.monotonic()
             with pytest.raises(StoreUnavailable, match="not available"):
                 call(away)
-            assert 0.05 < time.monotonic() - began < 3.0
+            took.append(time.monotonic() - began)
+        assert took[0] > 0.05
+        assert max(took) < 3.0
         with pytest.raises(StoreUnavailable), closing(adapter.open(retry_seconds=0)) as fresh:
             fresh.ping()
         restartable_mariadb.start()

@@ -490,6 +490,19 @@ class TestKeys:
         assert SECRET not in warning
 
 
+def test_what_is_switched_off_is_warned_of() -> None:
+    """Brokers that are not used, and gateways that push nothing, may be a slip."""
+    [brokers, pushes] = load(
+        {
+            "KAFKA_BROKERS": "kafka:9092",
+            "READ_RECEIPT_KAFKA_ENABLED": "false",
+            "ENABLE_READ_RECEIPTS": "false",
+        }
+    ).warnings
+    assert "KAFKA_BROKERS" in brokers
+    assert "ENABLE_READ_RECEIPTS" in pushes
+
+
 def test_only_load_makes_settings_that_fit_together() -> None:
     """Settings built by hand are forms only: what depends on others is left open."""
     assert Settings().node == ""

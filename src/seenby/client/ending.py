@@ -23,6 +23,9 @@ NO_CODE = 1005
 
 EXPIRED = 4001
 
+OUR_FAULT = {1003, 1007, 1009}
+"""What a WebSocket library itself closes with when it cannot use what it got (RFC 6455, 7.4.1)."""
+
 
 class Ending(msgspec.Struct, frozen=True):
     """How a connection ended: the close code, and the reason in words."""
@@ -38,7 +41,8 @@ class Ending(msgspec.Struct, frozen=True):
     @property
     def final(self) -> bool:
         """Connecting again would end the same way."""
-        return 4400 <= self.code <= 4499  # noqa: PLR2004 -- the contract's range
+        in_range = 4400 <= self.code <= 4499  # noqa: PLR2004 -- the contract's range
+        return in_range or self.code in OUR_FAULT
 
     def error(self) -> SeenbyError:
         """What an application is told that is not to connect again."""

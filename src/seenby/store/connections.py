@@ -183,9 +183,13 @@ class Connections:
         self._all: weakref.WeakSet[Connection] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._closed = False
+        self._away = False
 
     def run(self, work: Callable[[Connection], T], *, racing: bool = False) -> T:
         """Do *work*, again and again while it fails for passing reasons.
+
+        While the database is known to be away each call tries once: those who wait for a thread
+        do not wait out the time of one call after the other.
 
         Args:
             work: one statement, or one transaction with what it reads before.
@@ -195,9 +199,14 @@ class Connections:
             StoreUnavailable: the time for trying again is over, or trying again is no use.
             StoreRefused: the database does not accept one of the values.
         """
-        return keep_trying(
-            self._dialect, lambda: self._attempt(work), self._retry_seconds, racing=racing
-        )
+        seconds = 0.0 if self._away else self._retry_seconds
+        try:
+            answer = keep_trying(self._dialect, lambda: self._attempt(work), seconds, racing=racing)
+        except StoreUnavailable:
+            self._away = True
+            raise
+        self._away = False
+        return answer
 
     def close(self) -> None:
         """Close every connection; call it when no thread works on one any more."""

@@ -14,6 +14,10 @@ from seenby.client.ending import LOST, NO_CODE, Ending
         (1001, False, False),
         (NO_CODE, False, False),
         (LOST, False, False),
+        (1002, False, False),
+        (1003, False, True),
+        (1007, False, True),
+        (1009, False, True),
         (1012, False, False),
         (1013, False, False),
         (3999, False, False),
@@ -29,6 +33,6 @@ from seenby.client.ending import LOST, NO_CODE, Ending
     ],
 )
 def test_the_contracts_ranges(code: int, *, at_once: bool, final: bool) -> None:
-    """Contract, section 3: 4000-4099 come back, 4400-4499 do not; others may pass."""
+    """Contract, section 3: 4000-4099 come back, 4400-4499 do not; nor after unusable frames."""
     ending = Ending(code, "")
     assert (ending.at_once, ending.final) == (at_once, final)

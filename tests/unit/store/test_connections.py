@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from typing import TYPE_CHECKING, cast
 
@@ -9,10 +10,12 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from seenby.errors import SchemaError, StoreRefused, StoreUnavailable
-from seenby.store.connections import Dialect, Fault, keep_trying
+from seenby.store.connections import Connections, Dialect, Fault, keep_trying
+from seenby.store.url import database_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 class DriverError(Exception):
@@ -126,3 +129,44 @@ def test_other_errors_go_through(error: Exception) -> None:
     with pytest.raises(type(error)) as raised:
         keep_trying(DIALECT, work, 5.0)
     assert (raised.value, work.times) == (error, 1)
+
+
+class TestAway:
+    """A database that is away is found out once, and not by everybody anew."""
+
+    LOCKED = "database is locked"
+
+    def connections(self, folder: Path) -> Connections:
+        """Connections to an SQLite file, which wait a twentieth of a second for it."""
+        return Connections(database_at(f"sqlite:///{folder}/a.db"), retry_seconds=0.05)
+
+    def locked(self) -> sqlite3.OperationalError:
+        """What SQLite says while another process writes."""
+        error = sqlite3.OperationalError(self.LOCKED)
+        error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+        return error
+
+    def tries(self, connections: Connections, work: Failing) -> int:
+        """How often work that fails is tried."""
+        before = work.times
+        with pytest.raises(StoreUnavailable):
+            connections.run(lambda _: work())
+        return work.times - before
+
+    def test_the_next_calls_try_once(self, tmp_path: Path) -> None:
+        """Whoever comes after the first is told at once."""
+        connections = self.connections(tmp_path)
+        work = Failing(*[self.locked()] * 10_000)
+
+        assert self.tries(connections, work) > 1
+        assert [self.tries(connections, work) for _ in range(3)] == [1, 1, 1]
+        connections.close()
+
+    def test_an_answer_ends_it(self, tmp_path: Path) -> None:
+        """Once the database has answered, patience is back."""
+        connections = self.connections(tmp_path)
+        self.tries(connections, Failing(*[self.locked()] * 10_000))
+        assert connections.run(lambda _: 1) == 1
+
+        assert self.tries(connections, Failing(*[self.locked()] * 10_000)) > 1
+        connections.close()
