@@ -99,7 +99,7 @@ def test_what_is_counted(launch: Launch, servers: dict[str, str], migrated: None
             "the record of the one who is away is counted",
             lambda: gateway.metric("read_receipt_delivered_total", status="offline") == 1,
         )
-        assert gateway.metric("seenby_connections") == 2
+        wait_until("both sockets are counted", lambda: gateway.metric("seenby_connections") == 2)
     reader.close()
 
     wait_until(

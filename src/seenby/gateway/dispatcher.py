@@ -388,7 +388,6 @@ class Dispatcher:
                 await self._left.wait()
         self._left.clear()
         self._partitions.tick(_now())
-        self._metrics.connections(self._hub.sessions)
         await self._source.ready()
         self._answered_at = _now()
         await self._store_positions()

@@ -148,6 +148,7 @@ class Gateway:
 
     def look(self) -> None:
         """Once a second: ping, expire, and cut sockets whose close was not answered."""
+        self._metrics.connections(len(self._connections))
         now = self._clock()
         for session in self._wheel.due(now):
             connection = session.link
