@@ -215,9 +215,11 @@ class KafkaFeed:
         if self._layout.learn(partitions, self._clock()) and self._on_growth is not None:
             self._on_growth()
 
-    def _arrive(self, events: list[Event]) -> None:
+    def _arrive(self, events: list[Event], epoch: str) -> None:
         try:
-            self._deliver(events)
+            # What was decoded before the epoch changed counts otherwise than what it would meet.
+            if epoch == self._records.epoch:
+                self._deliver(events)
         finally:
             self._slots.release()
 
@@ -270,13 +272,14 @@ class KafkaFeed:
         good = [record for record in batch if record.error() is None]
         if len(good) < len(batch):
             self._complain([record for record in batch if record.error() is not None])
+        epoch = self._records.epoch
         events = self._records.events(good)
         if not events:
             return
         while not self._slots.acquire(timeout=POLL):
             if self._closing:
                 return
-        self._tell(self._arrive, events)
+        self._tell(self._arrive, events, epoch)
 
     def _complain(self, records: Sequence[Message]) -> None:
         """Records that carry no message but a partition's trouble."""

@@ -200,6 +200,21 @@ class Hub:
         self._holes.pop(user_id, None)
         return self._offer(stream, page.events, now, wall)
 
+    def disbelieve(self, user_id: str, heard_of: int, head: int) -> bool:
+        """Forget what the bus told above *head*, the store's; whether anything was.
+
+        *heard_of* is the stream's ``highest`` when the store was asked. An event is committed
+        before it is published, so one that the store does not have is none of ours; waiting for
+        it would leave a hole for ever.
+        """
+        stream = self.streams.get(user_id)
+        if stream is None or not head < heard_of <= stream.highest:
+            return False
+        if stream.held is not None:
+            stream.held = {seq: event for seq, event in stream.held.items() if seq <= head} or None
+        stream.highest = max(stream.seq, head)
+        return True
+
     def holes(self, before: float) -> list[str]:
         """Users whose streams have had a hole since before *before*."""
         return [user_id for user_id, since in self._holes.items() if since <= before]

@@ -154,12 +154,15 @@ class Repair:
             some, users = users[:PAGES_PER_QUERY], users[PAGES_PER_QUERY:]
             streams = [self._hub.streams.get(user_id) for user_id in some]
             wants = [Want(s.user_id, s.seq, PAGE) for s in streams if s is not None and s.known]
+            heard_of = {s.user_id: s.highest for s in streams if s is not None}
             epoch = self._hub.epoch
             pages = await self._source.pages(wants) if wants else []
             if epoch != self._hub.epoch:
                 break  # What was asked counted in the epoch before.
             more = []
             for want, page in zip(wants, pages, strict=True):
+                if self._hub.disbelieve(want.user_id, heard_of[want.user_id], page.head):
+                    log.warning("events_not_in_store", user=want.user_id, head=page.head)
                 news += self._hub.fill(want.user_id, page, _now(), time())
                 if len(page.events) >= want.limit:
                     more.append(want.user_id)

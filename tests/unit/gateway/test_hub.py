@@ -291,6 +291,27 @@ class TestCatchingUp:
         hub.page(session, Page(31, 30, events(31, 31)), 0.0, 1.0)
         assert types(sent(session)) == ["reset"]
 
+    def test_what_the_store_does_not_have_is_not_waited_for(self, hub: Hub) -> None:
+        """A seq that was never given leaves no hole, and what is real goes on."""
+        session = joined(hub, silent())
+        dispatch(hub, 23, 5000)
+        believed = hub.disbelieve("sender", 5000, 23)
+        hub.fill("sender", page(21, 23, head=23), 1.0, 1.0)
+        dispatch(hub, 24)
+        assert believed is True
+        assert seqs(sent(session)) == [21, 22, 23, 24]
+        assert (hub.oldest_hole(), hub.streams["sender"].highest) == (None, 24)
+
+    def test_what_came_while_the_store_was_asked_is_believed(self, hub: Hub) -> None:
+        """It may be newer than the answer."""
+        session = joined(hub, silent())
+        dispatch(hub, 23)
+        dispatch(hub, 25)
+        assert hub.disbelieve("sender", 23, 23) is False
+        hub.fill("sender", page(21, 22, head=23), 1.0, 1.0)
+        dispatch(hub, 24)
+        assert seqs(sent(session)) == [21, 22, 23, 24, 25]
+
     def test_a_session_closed_meanwhile_is_given_nothing(self, hub: Hub) -> None:
         """Its page comes too late."""
         session = joined(hub, greeted(seq=11, epoch=EPOCH))
