@@ -218,6 +218,7 @@ class Stage:
         self.processes = [*apis, *(gateway for gateway in gateways if gateway not in apis)]
         self.faults = Faults(self.chance, self.processes)
         self._database = database
+        self._heads: dict[str, Head] = {}
         self._clients = [
             Client(self.ledger, sender, kind, self._child(), batch=batch, slow=slow)
             for sender in self.ledger.senders
@@ -256,13 +257,15 @@ class Stage:
         for reader in self._readers:
             reader.join(60)
         with closing(open_store(self._database)) as store:
-            epoch, heads = store.heads(self.ledger.senders)
+            # A mark whose reader was cut off may still be recorded now, so heads are asked again.
             following = [client for client in self._clients if client.kind != "live"]
-            self._wait(
-                "every device has everything",
-                lambda: all(client.seq == heads[client.sender].head for client in following),
-                ARRIVES_WITHIN,
-            )
+
+            def all_arrived() -> bool:
+                _, self._heads = store.heads(self.ledger.senders)
+                return all(client.seq == self._heads[client.sender].head for client in following)
+
+            self._wait("every device has everything", all_arrived, ARRIVES_WITHIN)
+            epoch, heads = store.heads(self.ledger.senders)
             # The leases of what was killed would run out by themselves, in half a minute.
             waiting = store.connections.run(lambda link: link.rows("SELECT id FROM outbox"))
             store.release([number for (number,) in waiting])
@@ -280,7 +283,7 @@ class Stage:
             wait_until(what, condition, patience)
         except TimeoutError as error:
             places = [f"{client.name} {client.seq}" for client in self._clients]
-            self.ledger.problem(f"{error}; {places}")
+            self.ledger.problem(f"{error}; {self._heads} {places}")
             self._assert_no_problems()
 
     def _compare_stream(self, store: SqlStore, sender: str, epoch: str, ends: Head) -> None:

@@ -123,7 +123,8 @@ class KafkaPublisher:
         if error is not None:
             self._away(str(error))
             raise BusUnavailable(f"Kafka did not acknowledge a batch: {error}")
-        self._healthy = not self._closing
+        if not self._closing:
+            self._back()
 
     async def close(self) -> None:
         """Flush for a bounded time, then stop."""
@@ -191,9 +192,9 @@ class KafkaPublisher:
             return
         error = found.topics[self._topic].error
         if error is None:
-            self._healthy, self._missing = True, False
+            self._missing = False
             self._partitions = len(found.topics[self._topic].partitions)
-            log.info("publisher_healthy", topic=self._topic)
+            self._back()
         elif not self._missing:
             self._missing = True
             todo = "create it with: seenby topic create"
@@ -205,6 +206,11 @@ class KafkaPublisher:
             self._broken = True
         if error.fatal() or error.code() == ALL_BROKERS_DOWN:
             self._away(str(error))
+
+    def _back(self) -> None:
+        if not self._healthy:
+            log.info("publisher_healthy", topic=self._topic)
+        self._healthy = True
 
     def _away(self, why: str) -> None:
         if self._healthy or not self._told_away:
