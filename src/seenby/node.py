@@ -224,17 +224,16 @@ async def _start_gateway(shared: _Shared, feed: Feed) -> str:
     )
     await dispatcher.start()
     drain.push_async_callback(dispatcher.close)
-    if not isinstance(feed, NoFeed):
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(_answers(feed), BUS_WITHIN)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(_bus_answers(dispatcher), BUS_WITHIN)
     with _naming_the_port("SEENBY_GATEWAY_PORT", settings.gateway_host, settings.gateway_port):
         await gateway.start(settings.gateway_host, settings.gateway_port)
     drain.push_async_callback(gateway.drain, settings.drain_seconds)
     return f"ws://{in_url(settings.gateway_host)}:{gateway.port}/ws"
 
 
-async def _answers(feed: Feed) -> None:
-    while not feed.healthy:  # noqa: ASYNC110 -- a feed's health is a fact to look at, not an event
+async def _bus_answers(dispatcher: Dispatcher) -> None:
+    while not dispatcher.bus_answers:  # noqa: ASYNC110 -- a fact to look at, not an event
         await asyncio.sleep(0.02)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from picows import WSUpgradeResponse, WSUpgradeResponseWithListener
 
-from seenby.errors import http_status
+from seenby.errors import NotFound, http_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,21 +28,13 @@ def page(path: str, ready: Mapping[str, bool], metrics: Metrics) -> WSUpgradeRes
         case "/metrics":
             return _response(200, *metrics.render())
         case _:
-            return _failure(404, "not_found", "here are /ws, /health, /ready, /metrics")
-
-
-def draining() -> WSUpgradeResponseWithListener:
-    """The answer to a handshake that comes too late."""
-    return _failure(503, "draining", "this gateway is going away")
+            return refused(NotFound("here are /ws, /health, /ready, /metrics"))
 
 
 def refused(error: SeenbyError) -> WSUpgradeResponseWithListener:
-    """The answer to a handshake that cannot be accepted."""
-    return _failure(http_status(error), error.code, str(error))
-
-
-def _failure(status: int, code: str, sentence: str) -> WSUpgradeResponseWithListener:
-    return _json(status, {"success": False, "error": sentence, "code": code})
+    """The answer to a request, or a handshake, that cannot be served."""
+    document = {"success": False, "error": error.told, "code": error.code}
+    return _json(http_status(error), document)
 
 
 def _json(status: int, document: dict[str, Any]) -> WSUpgradeResponseWithListener:

@@ -20,7 +20,7 @@ from picows import (
     ws_create_server,
 )
 
-from seenby.errors import BadInput, SeenbyError
+from seenby.errors import BadInput, Draining, SeenbyError
 from seenby.gateway import answers, disconnect, frames
 from seenby.gateway.connection import Connection
 from seenby.gateway.disconnect import Disconnect
@@ -172,7 +172,7 @@ class Gateway:
         if path != "/ws":
             return answers.page(path, self.ready, self._metrics)
         if self._draining:
-            return answers.draining()
+            return answers.refused(Draining("this gateway is going away"))
         join_lines(request.headers)
         if asks_for_upgrade(request.headers.get("Connection", "")):
             request.headers["Connection"] = "Upgrade"
