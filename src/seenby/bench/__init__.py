@@ -1,0 +1,1 @@
+"""The load generator behind `seenby bench`: marks and sockets in great number, cheaply."""
