@@ -38,7 +38,7 @@ class Topic:
 
     def __init__(self, brokers: str, topic: str, epoch: str, linger: int) -> None:
         self._topic = topic
-        self._headers = [(wire.EPOCH, epoch.encode())]
+        self._headers: list[tuple[str, str | bytes | None]] = [(wire.EPOCH, epoch.encode())]
         self._producer = Producer(
             {
                 "bootstrap.servers": brokers,
