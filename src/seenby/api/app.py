@@ -15,18 +15,16 @@ from typing import TYPE_CHECKING
 import structlog
 from aiohttp import hdrs, web
 
-from seenby.api import schemas
-from seenby.api.routes import JSON, Answer, Call, Routes
+from seenby.api.answers import JSON, Answer, cors, fault, refusal
+from seenby.api.routes import Call, Routes
 from seenby.auth import bearer
 from seenby.errors import (
     BadInput,
     NotFound,
-    PositionLost,
     SeenbyError,
     TooLarge,
     WrongMediaType,
     WrongMethod,
-    http_status,
 )
 from seenby.model import ANYONE
 
@@ -43,9 +41,6 @@ if TYPE_CHECKING:
 KIB = 1024
 MARK_MAX = 64 * KIB
 BATCH_MAX = 1024 * KIB
-
-RETRY_AFTER = "1"
-"""Seconds after which a request that could not be served now is worth another try."""
 
 PREFLIGHT_HOLDS = "600"
 """Seconds for which a browser may remember a preflight's answer."""
@@ -131,13 +126,13 @@ class _Around:
             try:
                 caller = ANYONE if public else await self._caller(request)
                 body = await _body(request, body_max) if body_max else b""
-                response = _response(await endpoint(Call(request, caller, body)))
+                answer = await endpoint(Call(request, caller, body))
             except SeenbyError as error:
-                response = _refusal(error)
+                answer = refusal(error)
             except Exception:
                 log.exception("request_failed", route=name)
-                response = _refusal(SeenbyError("something went wrong here; it was logged"))
-            self._add_cors(request, response)
+                answer = fault()
+            response = self._response(request, answer)
             self._metrics.request(name, response.status, time.perf_counter() - began)
             return response
 
@@ -149,13 +144,12 @@ class _Around:
 
         async def serve(request: web.Request) -> web.Response:
             if request.method == hdrs.METH_OPTIONS:
-                response = web.Response(
-                    status=HTTPStatus.NO_CONTENT, headers={hdrs.SERVER: "seenby"}
-                )
+                headers = {hdrs.SERVER: "seenby", **self._cors(request)}
+                response = web.Response(status=HTTPStatus.NO_CONTENT, headers=headers)
             else:
-                response = _refusal(WrongMethod(f"this address takes {names} only"))
+                refused = refusal(WrongMethod(f"this address takes {names} only"))
+                response = self._response(request, refused)
             response.headers[hdrs.ALLOW] = names
-            self._add_cors(request, response)
             if hdrs.ACCESS_CONTROL_ALLOW_ORIGIN in response.headers:
                 response.headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = ", ".join(allowed)
                 response.headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = (
@@ -170,15 +164,12 @@ class _Around:
         token = bearer(request.headers.get(hdrs.AUTHORIZATION, ""))
         return await self._authenticator.authenticate(token, time.time())
 
-    def _add_cors(self, request: web.Request, response: web.Response) -> None:
-        """Let a page of an allowed origin read the answer (Fetch standard, CORS protocol)."""
-        origin = request.headers.get(hdrs.ORIGIN)
-        if origin is None:
-            return
-        response.headers[hdrs.VARY] = hdrs.ORIGIN
-        if origin in self._origins:
-            response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
-            response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = hdrs.RETRY_AFTER
+    def _cors(self, request: web.Request) -> dict[str, str]:
+        return cors(request.headers.get(hdrs.ORIGIN), self._origins)
+
+    def _response(self, request: web.Request, answer: Answer) -> web.Response:
+        headers = {**answer.headers, **self._cors(request)}
+        return web.Response(body=answer.body, status=answer.status, headers=headers)
 
 
 async def _body(request: web.Request, longest: int) -> bytes:
@@ -205,21 +196,3 @@ async def _body(request: web.Request, longest: int) -> bytes:
     if len(body) > longest:
         raise too_large
     return body
-
-
-def _response(answer: Answer) -> web.Response:
-    headers = {hdrs.CONTENT_TYPE: answer.content_type, hdrs.SERVER: "seenby"}
-    if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers[hdrs.RETRY_AFTER] = RETRY_AFTER
-    return web.Response(body=answer.body, status=answer.status, headers=headers)
-
-
-def _refusal(error: SeenbyError) -> web.Response:
-    status = http_status(error)
-    headers = {hdrs.CONTENT_TYPE: JSON, hdrs.SERVER: "seenby"}
-    if error.retriable:
-        headers[hdrs.RETRY_AFTER] = RETRY_AFTER
-    if status == HTTPStatus.UNAUTHORIZED:
-        headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
-    more = {"epoch": error.epoch, "seq": error.seq} if isinstance(error, PositionLost) else None
-    return web.Response(body=schemas.failure(error, more), status=status, headers=headers)

@@ -14,6 +14,7 @@ import structlog
 
 from seenby import inputs
 from seenby.api import schemas
+from seenby.api.answers import Answer
 from seenby.bus.partitions import partition_of
 from seenby.errors import BadInput, SeenbyError, StoreUnavailable
 from seenby.events import TRACEPARENT, trace_of
@@ -29,20 +30,10 @@ if TYPE_CHECKING:
     from seenby.recorder import Outcome
     from seenby.service import Service
 
-JSON = "application/json"
-
 READY_WITHIN = 2.0
 """Seconds that the store has to say that it is there."""
 
 log = structlog.get_logger()
-
-
-class Answer(NamedTuple):
-    """What goes back."""
-
-    body: bytes
-    status: int = HTTPStatus.OK
-    content_type: str = JSON
 
 
 class Call(NamedTuple):
@@ -112,7 +103,7 @@ class Routes:
         if not isinstance(outcome, Receipt):
             raise outcome
         log.debug("marked", trace=mark.trace, receipt=outcome.id, sender=outcome.sender_id)
-        return Answer(_recorded(outcome))
+        return Answer(schemas.recorded(outcome))
 
     async def mark_batch(self, call: Call) -> Answer:
         """``POST /api/v1/messages/read/batch``: one result per item, in order."""
@@ -196,13 +187,9 @@ class Routes:
 def _readiness(parts: Mapping[str, bool]) -> Answer:
     whole = all(parts.values())
     status = HTTPStatus.OK if whole else HTTPStatus.SERVICE_UNAVAILABLE
-    return Answer(schemas.encode({"ready": whole, **parts}), status)
-
-
-def _recorded(receipt: Receipt) -> bytes:
-    return b'{"success":true,"receipt":' + inputs.receipt_json(receipt) + b"}"
+    return Answer(schemas.encode({"ready": whole, **parts}), status, retry=not whole)
 
 
 def _result(outcome: Outcome | SeenbyError) -> bytes:
     """One item of a batch's answer, in the shape of a single one."""
-    return _recorded(outcome) if isinstance(outcome, Receipt) else schemas.failure(outcome)
+    return schemas.recorded(outcome) if isinstance(outcome, Receipt) else schemas.failure(outcome)

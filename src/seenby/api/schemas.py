@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from multidict import MultiMapping
 
     from seenby.errors import SeenbyError
-    from seenby.model import Event
+    from seenby.model import Event, Receipt
     from seenby.service import Missed
     from seenby.store.base import Device, ReceiptPage
 
@@ -162,6 +162,11 @@ def failure(error: SeenbyError, more: Mapping[str, object] | None = None) -> byt
     if not more:
         return encode(known)
     return encode({**msgspec.to_builtins(known), **more})
+
+
+def recorded(receipt: Receipt) -> bytes:
+    """A mark's receipt, as every endpoint answers it."""
+    return b'{"success":true,"receipt":' + inputs.receipt_json(receipt) + b"}"
 
 
 def receipts(page: ReceiptPage, limit: int) -> _Receipts:
