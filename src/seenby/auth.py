@@ -56,8 +56,20 @@ class Authenticator(Protocol):
         ...
 
 
+class QuickAuthenticator(Authenticator, Protocol):
+    """One that need not be waited for when it has the answer at hand."""
+
+    def known(self, token: str | None, now: float) -> Caller | None:
+        """The bearer of *token*; None where authenticate() has to be asked."""
+        ...
+
+
 class AuthOff:
     """Anyone may act for everyone; tokens are not looked at."""
+
+    def known(self, token: str | None, now: float) -> Caller:  # noqa: ARG002 -- see QuickAuthenticator
+        """Anyone."""
+        return ANYONE
 
     async def authenticate(self, token: str | None, now: float) -> Caller:  # noqa: ARG002 -- see Authenticator
         """Anyone."""
@@ -92,17 +104,21 @@ class JwtAuth:
         """See Authenticator."""
         if token is None:
             raise Unauthenticated("a token is needed: Authorization: Bearer <token>")
-        known = self._checked.get(token)
+        known = self.known(token, now)
         if known is not None:
-            caller, until = known
-            if now < until:
-                return caller
-            del self._checked[token]
+            return known
+        # Asked for again, it is put at the end of those to be forgotten.
+        self._checked.pop(token, None)
         caller = self._caller(await self._claims(token, now), now)
         if len(self._checked) >= CACHED_TOKENS:
             del self._checked[next(iter(self._checked))]
         self._checked[token] = caller, min(caller.expires_at or math.inf, now + CACHED_SECONDS)
         return caller
+
+    def known(self, token: str | None, now: float) -> Caller | None:
+        """See QuickAuthenticator."""
+        caller, until = self._checked.get(token or "", (None, 0.0))
+        return caller if now < until else None
 
     async def _claims(self, token: str, now: float) -> dict[str, Any]:
         """What a token says, once its signature holds."""
@@ -140,7 +156,7 @@ class JwtAuth:
         return Caller(_user(claims.get("sub"), optional=everyone), everyone, expires + self._leeway)
 
 
-def make_authenticator(settings: Settings) -> Authenticator:
+def make_authenticator(settings: Settings) -> QuickAuthenticator:
     """Whoever the settings want to ask for tokens.
 
     Raises:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from seenby.model import Caller, Mark, Position
-    from seenby.recorder import Outcome, Recorder
+    from seenby.recorder import Outcome, Recorder, Tell
     from seenby.store.base import Ack, Device, Head, Page, ReceiptPage
     from seenby.store.threads import StoreThreads
 
@@ -59,6 +59,20 @@ class Service:
         allowed = [mark for mark, no in zip(marks, outcomes, strict=True) if no is None]
         recorded = iter(await self._recorder.record(allowed))
         return [next(recorded) if outcome is None else outcome for outcome in outcomes]
+
+    def take_mark(self, caller: Caller, mark: Mark, tell: Tell) -> None:
+        """Record one mark, and call *tell* once instead of being waited for (see Recorder.take).
+
+        Raises:
+            Forbidden: the caller may not record it.
+            OwnMessage: nobody may.
+            Overloaded: too many marks wait already; nothing was recorded.
+            Draining: this instance is stopping; nothing was recorded.
+        """
+        refused = refusal(caller, mark)
+        if refused is not None:
+            raise refused
+        self._recorder.take((mark,), tell)
 
     # Reading back
 
