@@ -13,7 +13,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 import typer
@@ -63,6 +63,15 @@ ApiOption = Annotated[
         show_default=False,
     ),
 ]
+GatewayOption = Annotated[
+    str,
+    typer.Option(
+        "--gateway",
+        help="The gateway's address. Default: from SEENBY_GATEWAY_URL, or _HOST and _PORT.",
+        show_default=False,
+    ),
+]
+Over = Literal["http", "batch", "socket"]
 
 
 def main() -> None:
@@ -297,14 +306,7 @@ def watch(
         str, typer.Option(help="A device whose position seenby keeps, so that nothing is missed.")
     ] = "",
     token: TokenOption = "",
-    gateway: Annotated[
-        str,
-        typer.Option(
-            "--gateway",
-            help="The gateway's address. Default: from SEENBY_GATEWAY_URL, or _HOST and _PORT.",
-            show_default=False,
-        ),
-    ] = "",
+    gateway: GatewayOption = "",
     count: Annotated[int, typer.Option(min=0, help="End after so many receipts; 0: never.")] = 0,
 ) -> None:
     """Show receipts of a user's messages as they come, one JSON line each.
@@ -330,6 +332,80 @@ def watch(
                 return
 
     _with_client(follow, user=user, device=device, token=token, gateway=gateway)
+
+
+@app.command()
+def bench(
+    over: Annotated[
+        Over, typer.Option(help="Marks one by one over HTTP, in batches, or over sockets.")
+    ] = "http",
+    connections: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Connections that mark.")
+    ] = 100,
+    rate: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1_000_000, help="Marks per second; 0: the next when the last is answered."
+        ),
+    ] = 0,
+    seconds: Annotated[float, typer.Option(min=1, max=600, help="For how long to load.")] = 10,
+    senders: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Users whose messages are marked.")
+    ] = 500,
+    devices: Annotated[
+        int, typer.Option(min=1, max=100, help="Sockets that listen for each sender.")
+    ] = 1,
+    no_sockets: Annotated[
+        bool, typer.Option("--no-sockets", help="Nobody listens: only answers are measured.")
+    ] = False,
+    batch_size: Annotated[
+        int, typer.Option(min=1, max=1000, help="Marks in one request with --over batch.")
+    ] = 100,
+    token: Annotated[
+        str,
+        typer.Option(
+            envvar="SEENBY_BENCH_TOKEN",
+            help="A token with the scope `service`, or @FILE with it. Needed where authentication "
+            "is on.",
+        ),
+    ] = "",
+    tag: Annotated[
+        str, typer.Option(help="What message ids begin with; default: new in each run.")
+    ] = "",
+    api: ApiOption = "",
+    gateway: GatewayOption = "",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON line when ready, and one at the end.")
+    ] = False,
+    owned: Annotated[
+        bool,
+        typer.Option("--i-own-this-server", help="Lets load go to another machine than this one."),
+    ] = False,
+) -> None:
+    """Load a deployment with marks, and measure how fast each is answered and delivered.
+
+    Ends with 1 when a mark was not recorded, or a delivery is missing, doubled or out of order.
+    """
+    from seenby.bench.command import measure  # noqa: PLC0415 -- slow to import
+
+    settings = config.load()
+    report = measure(
+        api=api or f"http://{in_url(settings.api_host)}:{settings.api_port}",
+        gateway=gateway or settings.gateway_url,
+        over=over,
+        connections=connections,
+        rate=rate,
+        seconds=seconds,
+        senders=senders,
+        devices=0 if no_sockets else devices,
+        batch_size=batch_size,
+        token=_token(token),
+        tag=tag,
+        as_json=as_json,
+        owned=owned,
+    )
+    if not report.all_well:
+        raise typer.Exit(FAILED)
 
 
 def _with_client(

@@ -4,9 +4,9 @@
 with its variable and the accepted form, and never with the value.
 
 A variable that is empty counts as not set. Names that begin with SEENBY_ are ours alone, so one
-that is not known is a slip and refused; SEENBY_TEST_ is left to the tests. Kubernetes adds
-variables for each of its Services, under names that may look like ours (SEENBY_API_PORT=tcp://...
-for a Service called seenby-api): those are skipped, with a warning.
+that is not known is a slip and refused; SEENBY_TEST_ is left to the tests, SEENBY_BENCH_TOKEN to
+``seenby bench``. Kubernetes adds variables for each of its Services, under names that may look like
+ours (SEENBY_API_PORT=tcp://... for a Service called seenby-api): those are skipped, with a warning.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _unknown(given: Mapping[str, str]) -> list[str]:
     for name in sorted(given):
         if not name.upper().startswith("SEENBY_") or name in _KNOWN:
             continue
-        if name.startswith("SEENBY_TEST_"):
+        if name.startswith("SEENBY_TEST_") or name == "SEENBY_BENCH_TOKEN":
             continue
         near = difflib.get_close_matches(name.upper(), _KNOWN, 1)
         hint = f"; did you mean {near[0]}?" if near else ""

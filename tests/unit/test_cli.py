@@ -35,6 +35,7 @@ COMMANDS = [
     ["token"],
     ["mark"],
     ["watch"],
+    ["bench"],
 ]
 
 
