@@ -26,7 +26,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from prometheus_client.metrics_core import Metric
 
@@ -67,17 +67,10 @@ class _Histogram:
         self._counts = [0] * (len(bounds) + 1)
         self._sum = 0.0
 
-    def observe(self, value: float) -> None:
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._sum += value
-
-    def observe_all(self, values: Sequence[float]) -> None:
-        counts, bounds, total = self._counts, self._bounds, self._sum
-        for value in values:
-            counts[bisect_left(bounds, value)] += 1
-            # Two machines' clocks may make a time negative, and a sum must never fall.
-            total += max(value, 0.0)
-        self._sum = total
+    def observe(self, value: float, times: int = 1) -> None:
+        self._counts[bisect_left(self._bounds, value)] += times
+        # Two machines' clocks may make a time negative, and a sum must never fall.
+        self._sum += max(value, 0.0) * times
 
     def buckets(self) -> tuple[list[tuple[str, float]], float]:
         """Cumulated counts by upper bound, and the sum of all values."""
@@ -193,13 +186,13 @@ class Metrics:
         """*events* were each pushed to so many *devices* of their sender."""
         self._delivered[min(devices, MANY_DEVICES)] += events
 
-    def pushed(self, latencies: Sequence[float]) -> None:
-        """Seconds from mark to push, one per push."""
-        self._pushed.observe_all(latencies)
+    def pushed(self, seconds: float, events: int = 1) -> None:
+        """*events* were pushed so many *seconds* after their mark."""
+        self._pushed.observe(seconds, events)
 
-    def acked(self, latencies: Sequence[float]) -> None:
-        """Seconds from mark to acknowledgement, one per acknowledged event."""
-        self._acked.observe_all(latencies)
+    def acked(self, seconds: float) -> None:
+        """An event was acknowledged so many *seconds* after its mark."""
+        self._acked.observe(seconds)
 
     def connections(self, count: int) -> None:
         """So many sockets are open now."""

@@ -102,10 +102,10 @@ def test_our_names_exist_from_the_start(name: str) -> None:
         (lambda m: m.committed(marks=7, new=5), "seenby_commit_marks_bucket", "le=5.0", 0),
         (lambda m: m.outbox(OutboxState(3, 1.5)), "seenby_outbox_rows", "", 3),
         (lambda m: m.outbox(OutboxState(3, 1.5)), "seenby_outbox_oldest_seconds", "", 1.5),
-        (lambda m: m.pushed([0.004, 400]), "seenby_mark_to_push_seconds_bucket", "le=0.005", 1),
-        (lambda m: m.pushed([0.004, 400]), "seenby_mark_to_push_seconds_bucket", "le=+Inf", 2),
-        (lambda m: m.pushed([0.5, 0.25]), "seenby_mark_to_push_seconds_sum", "", 0.75),
-        (lambda m: m.acked([0.5]), "seenby_mark_to_ack_seconds_count", "", 1),
+        (lambda m: m.pushed(0.004, 3), "seenby_mark_to_push_seconds_bucket", "le=0.005", 3),
+        (lambda m: m.pushed(400, 2), "seenby_mark_to_push_seconds_bucket", "le=+Inf", 2),
+        (lambda m: m.pushed(0.25, 3), "seenby_mark_to_push_seconds_sum", "", 0.75),
+        (lambda m: m.acked(0.5), "seenby_mark_to_ack_seconds_count", "", 1),
         (lambda m: m.connections(9), "seenby_connections", "", 9),
         (lambda m: m.holes_filled(2), "seenby_holes_filled_total", "", 2),
         (lambda m: m.rescued(2), "seenby_rescued_total", "", 2),
@@ -142,7 +142,7 @@ def test_counters_add_up() -> None:
     for _ in range(3):
         metrics.delivered(1, 2)
         metrics.request("mark", 200, 0.25)
-        metrics.pushed([1.0])
+        metrics.pushed(1.0)
         samples(metrics)
     assert value(metrics, "read_receipt_delivered_total", status="online", device_count="1") == 6
     assert value(metrics, "seenby_http_requests_total", route="mark", status="200") == 3
@@ -165,8 +165,9 @@ def test_the_number_of_devices_is_a_bounded_label() -> None:
 def test_a_sum_never_falls() -> None:
     """Two machines' clocks may make a time negative; Prometheus would see a restart."""
     metrics = Metrics()
-    metrics.pushed([0.5, -0.25])
-    metrics.acked([-1.0])
+    metrics.pushed(0.5)
+    metrics.pushed(-0.25)
+    metrics.acked(-1.0)
     assert value(metrics, "seenby_mark_to_push_seconds_sum") == 0.5
     assert value(metrics, "seenby_mark_to_push_seconds_bucket", le="0.001") == 1
     assert value(metrics, "seenby_mark_to_ack_seconds_sum") == 0
@@ -175,7 +176,8 @@ def test_a_sum_never_falls() -> None:
 def test_a_bucket_holds_its_upper_bound() -> None:
     """Prometheus' `le`: less than or equal; each bucket holds those below it as well."""
     metrics = Metrics()
-    metrics.pushed([0.005, 0.005_1])
+    metrics.pushed(0.005)
+    metrics.pushed(0.005_1)
     assert value(metrics, "seenby_mark_to_push_seconds_bucket", le="0.0025") == 0
     assert value(metrics, "seenby_mark_to_push_seconds_bucket", le="0.005") == 1
     assert value(metrics, "seenby_mark_to_push_seconds_bucket", le="0.01") == 2

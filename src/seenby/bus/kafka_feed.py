@@ -41,8 +41,9 @@ if TYPE_CHECKING:
     from seenby.bus.base import Deliver, FeedMetrics
     from seenby.model import Event
 
-BATCH = 256
-"""Records handed to the loop at once: about 3 ms of its time if all are wanted."""
+BATCH = 4096
+"""Records handed to the loop at once, if so many wait: about 40 ms of its time if all are wanted.
+The more there are, the more of them go to the same sockets, each of which is written to once."""
 
 IN_FLIGHT = 2
 """Batches between the reading thread and the loop."""

@@ -6,6 +6,7 @@ of a topic one gateway can read: a record nobody here wants is dropped before it
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, cast
 
 import structlog
@@ -40,10 +41,12 @@ class Records:
         self.decoded = 0
         self.dropped = 0
         self._dead_letters = dead_letters
+        # Only a debug line shows it.
+        self._traced = log.is_enabled_for(logging.DEBUG)
 
     def events(self, records: Sequence[Message]) -> list[Event]:
         """The wanted events of a batch, in its order."""
-        wanted, epoch = self.wanted, self.epoch
+        wanted, epoch, traced = self.wanted, self.epoch, self._traced
         events: list[Event] = []
         bad: list[tuple[Message, str]] = []
         for record in records:
@@ -55,7 +58,7 @@ class Records:
             sender_id = str(key, "utf-8", "replace")
             if sender_id in wanted:
                 try:
-                    events.append(_event(record, sender_id, epoch))
+                    events.append(_event(record, sender_id, epoch, traced=traced))
                 except BadEvent as error:
                     bad.append((record, str(error)))
         self.decoded += len(events)
@@ -77,7 +80,7 @@ class Records:
         )
 
 
-def _event(record: Message, sender_id: str, current_epoch: str) -> Event:
+def _event(record: Message, sender_id: str, current_epoch: str, *, traced: bool) -> Event:
     value = record.value()
     if value is None:
         raise BadEvent("the record has no value")
@@ -88,7 +91,7 @@ def _event(record: Message, sender_id: str, current_epoch: str) -> Event:
             continue
         if name == wire.EPOCH:
             epoch = str(header, "utf-8", "replace")
-        elif name == wire.TRACEPARENT:
+        elif traced and name == wire.TRACEPARENT:
             trace = wire.trace_of(header)
     return wire.decode(
         value,

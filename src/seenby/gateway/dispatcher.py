@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -204,7 +205,7 @@ class Dispatcher:
         position = Position(session.epoch, seq)
         self._positions.add(Ack(session.user_id, session.device_id, position))
         if seq == session.position and session.last_push_at_ms:
-            self._metrics.acked([time.time() - session.last_push_at_ms / 1000])
+            self._metrics.acked(time.time() - session.last_push_at_ms / 1000)
             session.last_push_at_ms = 0
 
     def sessions_of(self, user_id: str) -> int:
@@ -237,11 +238,13 @@ class Dispatcher:
         if hub.lost:
             self._metrics.lost(hub.lost)
             hub.lost = 0
-        if hub.latencies:
+        if hub.pushed:
             wall = time.time()
-            self._metrics.pushed([wall - at / 1000 for at in hub.latencies])
-            hub.latencies.clear()
-            for devices, events in hub.devices.items():
+            # Few different ones: the events of a batch were committed together.
+            for at, events in Counter(hub.pushed).items():
+                self._metrics.pushed(wall - at / 1000, events)
+            hub.pushed.clear()
+            for devices, events in Counter(hub.devices).items():
                 self._metrics.delivered(devices, events)
             hub.devices.clear()
         if hub.traces:

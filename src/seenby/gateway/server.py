@@ -23,18 +23,19 @@ from picows import (
 from seenby.errors import BadInput, Draining, SeenbyError
 from seenby.gateway import answers, disconnect, frames
 from seenby.gateway.connection import Connection
-from seenby.gateway.disconnect import Disconnect
 from seenby.gateway.handshake import asks_for_upgrade, join_lines, read_opening
 from seenby.gateway.session import Ping, Session, State
 from seenby.gateway.wheel import Wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from picows import WSTransport
 
+    from seenby.gateway.disconnect import Disconnect
     from seenby.gateway.dispatcher import Dispatcher
     from seenby.gateway.requests import Requests
+    from seenby.gateway.session import Outgoing
     from seenby.metrics import Metrics
 
 CLOSE_WITHIN = 5.0
@@ -248,15 +249,30 @@ class Gateway:
         if not isinstance(connection, Connection) or connection.transport is None:
             return
         transport = connection.transport
-        for item in session.data_to_send():
-            if type(item) is bytes:
-                transport.send(_TEXT, item)
-            elif isinstance(item, Ping):
-                transport.send_ping(item.payload)
-            elif isinstance(item, Disconnect):
-                self._close(connection, item)
+        out = session.data_to_send()
+        if len(out) == 1 and type(out[0]) is bytes:
+            transport.send(_TEXT, out[0])
+        elif out:
+            self._write_all(connection, transport, out)
         if session.state is not State.CLOSED:
             self._written(session, transport)
+
+    def _write_all(
+        self, connection: Connection, transport: WSTransport, out: Sequence[Outgoing]
+    ) -> None:
+        """Write several things in their order, neighbouring texts together."""
+        texts: list[bytes] = []
+        for item in out:
+            if isinstance(item, bytes):
+                texts.append(item)
+                continue
+            connection.send_texts(texts)
+            texts.clear()
+            if isinstance(item, Ping):
+                transport.send_ping(item.payload)
+            else:
+                self._close(connection, item)
+        connection.send_texts(texts)
 
     def _written(self, session: Session, transport: WSTransport) -> None:
         """Close a session that reads too slowly; look at one in time that has more to be done."""
@@ -269,7 +285,7 @@ class Gateway:
                 self._metrics.slow_consumer()
                 session.close(disconnect.SLOW)
                 self.write(session)
-        elif session.silent and session.confirm_soon(self._clock()):
+        elif session.confirms and session.confirm_soon(self._clock()):
             self._wheel.add(session, session.deadline())
 
     def _close(self, connection: Connection, reason: Disconnect) -> None:

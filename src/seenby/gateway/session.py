@@ -108,7 +108,8 @@ class Session:
     ``congested`` (the socket takes no more for now), ``token_pending`` (a token is being
     checked), ``marks`` (how many are under way), ``turn`` (see Wheel) and ``link`` (whoever
     carries the bytes) are the owner's notes. ``resumes`` says that the device's position is
-    served whole and may be stored; it counts in ``epoch``.
+    served whole and may be stored; it counts in ``epoch``. ``confirms`` says that it is a silent
+    client's device, whose pongs tell how far it is.
 
     Args:
         silent: the client asked for no subprotocol.
@@ -130,6 +131,7 @@ class Session:
         "_ping_at",
         "batch",
         "caller",
+        "confirms",
         "congested",
         "connected_at_ms",
         "device_id",
@@ -164,6 +166,7 @@ class Session:
         self.turn = 0
         self.congested = False
         self.resumes = False
+        self.confirms = silent and bool(device_id)
         self.token_pending = False
         self.link: object = None
         self._hello: frames.Hello | None = None
@@ -220,7 +223,7 @@ class Session:
     def pong(self, payload: bytes, now: float) -> int | None:
         """A pong has come; returns the seq that a silent client's device now has, if it is news."""
         self._heard_at = now
-        if not (self.silent and self.device_id and _A_SEQ(payload)):
+        if not (self.confirms and _A_SEQ(payload)):
             return None
         seq = int(payload)
         if not self._confirmed_seq < seq <= self._asked_seq:
@@ -390,9 +393,9 @@ class Session:
 
     def confirm_soon(self, now: float) -> bool:
         """Whether a silent client must be asked how far it is; makes the ping due."""
-        if self.position <= self._asked_seq or self._ping_at <= now:
+        if not self.confirms or self.position <= self._asked_seq or self._ping_at <= now:
             return False
-        if not (self.silent and self.device_id) or self.state is State.CLOSED:
+        if self.state is State.CLOSED:
             return False
         self._ping_at = now
         return True
