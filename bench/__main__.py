@@ -1,178 +1,147 @@
-"""`make bench`: marks on MariaDB and Kafka, marks embedded, and what an idle socket costs.
+"""`make bench`: measures every figure that there is a target for, and prints the table.
 
-Loopback only, bounded in count and time (about two minutes). Every process is real; costs are CPU
-time per mark as the operating system counts it. The machine is loaded by all parts at once, the
-load generator included, so rates are those of this machine with everything on it.
+    python -m bench [--only ROW ...] [--list] [--quick]
+
+Real processes on loopback, ended whatever happens; bounded to ten minutes. Ends with 1 when a run
+was not sound (a delivery lost, a mark refused), not when a target was missed.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import statistics
-import subprocess
+import argparse
+import datetime as dt
+import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NoReturn
 
-from seenby.store.schema import migrate
-from tests.servers.kafka import Kafka
-from tests.servers.mariadb import MariaDB
-from tests.servers.seenby import Seenby
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from bench import deliveries, growth, idle, marks, reconnect, results
+from bench.load import Limit
+from bench.measurement import Bench, Measurement
+from bench.readings import Readings
+from bench.rows import ROWS
+from bench.table import lines, on_screen
+from bench.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
-ROUNDS = 3
-TICK = os.sysconf("SC_CLK_TCK")
+MEASUREMENTS = (
+    Measurement(
+        ("gateway-cpu", "gateway-rate", "two-gateways", "latency-50000"), 75, deliveries.one_and_two
+    ),
+    Measurement(("three-devices",), 30, deliveries.three_devices),
+    Measurement(("kafka-latency",), 22, deliveries.paced),
+    Measurement(("memory", "idle-cpu", "connections"), 105, idle.connections),
+    Measurement(("reconnect",), 45, reconnect.reconnect),
+    Measurement(
+        ("marks", "mark-cpu", "batch", "socket-marks", "latency-1000", "latency-5000"),
+        105,
+        marks.all_in,
+    ),
+    Measurement(("api-alone",), 40, marks.alone),
+    Measurement(("embedded",), 25, marks.embedded),
+    Measurement(("start",), 6, idle.start),
+    Measurement(("full-table",), 110, growth.full_table),
+)
 
+SETUP = 10.0
+WIDTH = 150
+"""Columns of the table where no terminal says how many there are."""
 
-def cpu(pid: int) -> float:
-    """CPU seconds of a process so far, user and system."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
-
-
-def memory(pid: int) -> int:
-    """Bytes of a process in memory."""
-    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(text.partition("VmRSS:")[2].split()[0]) * 1024
-
-
-def load(what: str, pids: Mapping[str, int], **arguments: object) -> dict[str, Any]:
-    """Run the load; adds what each process used meanwhile."""
-    options = [f"--{name}={value}" for name, value in arguments.items()]
-    command = [sys.executable, "-m", "bench.load", what, *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 -- our own
-        out = process.stdout
-        if out is None or not out.readline():
-            raise SystemExit("the load generator failed, see above")
-        before = {name: cpu(pid) for name, pid in pids.items()}
-        resident = {name: memory(pid) for name, pid in pids.items()}
-        result: dict[str, Any] = json.loads(out.readline())
-        used = {name: cpu(pid) - before[name] for name, pid in pids.items()}
-    return result | {"cpu": used, "memory": resident}
+LIMIT = 600.0
+"""Seconds: what all of it may take. A measurement that would not fit is said to be left out."""
 
 
-def middle(rounds: list[dict[str, Any]], name: str) -> str:
-    """The median of a figure over all rounds, and their spread."""
-    values = [float(found[name]) for found in rounds]
-    return f"{statistics.median(values):10.1f}   ({min(values):.1f} to {max(values):.1f})"
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
+    names = [row.name for row in ROWS]
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure seenby.")
+    parser.add_argument("--only", nargs="+", choices=names, metavar="ROW", help="these rows only")
+    parser.add_argument("--list", action="store_true", help="name the rows")
+    parser.add_argument("--quick", action="store_true", help="one short round of each")
+    return parser.parse_args()
 
 
-def report(title: str, rounds: list[dict[str, Any]]) -> None:
-    """Print one measurement."""
-    print(f"\n{title}; median of {len(rounds)} rounds, lowest to highest")
-    for found in rounds:
-        asked = found["asked"]
-        if found["delivered"] != asked or found["statuses"] != {"200": asked}:
-            print(f"  NOT ALL WELL: {found}")
-    for name in (
-        "marks_per_second",
-        "answer_p50_ms",
-        "answer_p99_ms",
-        "socket_p50_ms",
-        "socket_p99_ms",
-    ):
-        print(f"  {name:28}{middle(rounds, name)}")
-    for part in rounds[0]["cpu"]:
-        for found in rounds:
-            found[part] = 1e6 * found["cpu"][part] / found["marks"]
-        print(f"  {'us of CPU per mark: ' + part:28}{middle(rounds, part)}")
-    for found in rounds:
-        found["load"] = 1e6 * found["load_cpu"] / found["marks"]
-    print(f"  {'  (load generator)':28}{middle(rounds, 'load')}")
-
-
-def measure(
-    where: str, connections: int, api: Seenby, gateway: Seenby, pids: Mapping[str, int]
-) -> None:
-    """Mark over so many connections, ROUNDS times, and report."""
-    rounds = [
-        load(
-            "marks",
-            pids,
-            api=api.api,
-            gateway=gateway.gateway,
-            connections=connections,
-            tag=f"{connections}-{number}",
-        )
-        for number in range(ROUNDS)
+def chosen(only: Sequence[str] | None) -> list[Measurement]:
+    """The measurements that give these rows; all of them where nothing is said."""
+    return [
+        measurement
+        for measurement in MEASUREMENTS
+        if not only or set(only).intersection(measurement.rows)
     ]
-    report(f"{where}, {connections} connections, 500 senders", rounds)
 
 
-def apart(folder: Path) -> None:
-    """API, gateway, MariaDB and Kafka, each its own process."""
-    kafka, mariadb = Kafka.launch(), MariaDB.launch()
-    url, topic = mariadb.database(), kafka.topic()
-    started: list[Seenby] = []
-    try:
-        migrate(url)
-        kafka.create_topic(topic, 16)
-        settings = {
-            "SEENBY_DATABASE_URL": url,
-            "KAFKA_BROKERS": kafka.brokers,
-            "READ_RECEIPT_TOPIC": topic,
-        }
-        for role in ("api", "gateway"):
-            started.append(Seenby(role, folder, settings))
-            started[-1].start()
-        api, gateway = started
-        pids = {
-            "api": api.process.pid,
-            "mariadb": mariadb.pid,
-            "kafka": kafka.pid,
-            "gateway": gateway.process.pid,
-        }
-        for connections in (1, 100, 300):
-            measure("MariaDB and Kafka", connections, api, gateway, pids)
-        rescued = gateway.metric("seenby_rescued_total")
-        print(f"\nreceipts that Kafka did not bring: {rescued:.0f}")
-    finally:
-        for process in started:
-            process.kill()
-        mariadb.dispose()
-        kafka.dispose()
+def run(bench: Bench, wanted: Sequence[Measurement], progress: Progress, began: float) -> None:
+    """One measurement after the other; one that fails does not take the others with it."""
+    planned = SETUP + sum(measurement.seconds for measurement in wanted)
+    task = progress.add_task("measuring", total=planned, end="")
+    done = SETUP
+    for measurement in wanted:
+        end = dt.datetime.now().astimezone() + dt.timedelta(seconds=planned - done + SETUP)
+        progress.update(task, completed=done, end=f"ends about {end:%H:%M:%S}")
+        if time.monotonic() - began + 0.5 * measurement.seconds > LIMIT:
+            for row in measurement.rows:
+                bench.readings.problem(row, "left out: the ten minutes were over")
+            continue
+        try:
+            measurement.run(bench)
+        except Exception as error:  # noqa: BLE001 -- said in the table, and by the exit status
+            progress.console.print_exception()
+            for row in measurement.rows:
+                bench.readings.problem(row, f"the measurement failed: {type(error).__name__}")
+        done += measurement.seconds
+    progress.update(task, completed=planned)
 
 
-def embedded(folder: Path) -> None:
-    """One process, an SQLite file."""
-    seenby = Seenby("serve", folder, {})
-    try:
-        seenby.start()
-        pids = {"serve": seenby.process.pid}
-        for connections in (1, 100):
-            measure("Embedded (SQLite)", connections, seenby, seenby, pids)
-    finally:
-        seenby.kill()
+def terminated(*_: object) -> NoReturn:
+    """SIGTERM ends it as Ctrl-C does: with all that it has started."""
+    raise KeyboardInterrupt
 
 
-def idle(folder: Path, connections: int = 5000) -> None:
-    """What a socket costs that nothing comes over."""
-    seenby = Seenby("serve", folder, {}, "idle")
-    try:
-        seenby.start()
-        pid = seenby.process.pid
-        empty = memory(pid)
-        found = load("idle", {"serve": pid}, gateway=seenby.gateway, users=connections, seconds=10)
-        each = (found["memory"]["serve"] - empty) / connections
-        second = 1e6 * found["cpu"]["serve"] / connections / 10
-        print(f"\n{connections} idle connections")
-        print(f"  {'bytes of memory each':28}{each:10.0f}")
-        print(f"  {'us of CPU each, per second':28}{second:10.1f}")
-    finally:
-        seenby.kill()
-
-
-def main() -> None:
-    """All of it."""
-    with tempfile.TemporaryDirectory(prefix="seenby-bench-") as folder:
-        idle(Path(folder))
-        embedded(Path(folder))
-        apart(Path(folder))
+def main() -> int:
+    """Measure, print, write."""
+    asked = arguments()
+    if asked.list:
+        for row in ROWS:
+            print(f"{row.name:16}{row.words}")
+        return 0
+    signal.signal(signal.SIGTERM, terminated)
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    wanted = chosen(asked.only)
+    rows = [row for row in ROWS if any(row.name in found.rows for found in wanted)]
+    began, load_before = time.monotonic(), results.load_average()
+    date = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[end]}"),
+        console=Console(stderr=True),
+        refresh_per_second=1,
+    )
+    with (
+        tempfile.TemporaryDirectory(prefix="seenby-bench-") as name,
+        World(Path(name)) as world,
+        progress,
+    ):
+        bench = Bench(world, Limit(Path(name)), Readings(), progress.console.print, asked.quick)
+        run(bench, wanted, progress, began)
+        console.print(on_screen(lines(rows, bench.readings)))
+        minutes = (time.monotonic() - began) / 60
+        if not asked.only and not asked.quick:
+            results.write(bench, date=date, load_before=load_before, minutes=minutes)
+    return 0 if bench.readings.sound else 1
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,27 +1,29 @@
-"""Deliveries only: ready-made events go into Kafka, and sockets take what the gateway sends.
+"""Deliveries only: ready-made events go into Kafka, and sockets take what the gateways send.
 
-A process of its own; the marks' side (API, database) is left out, so that the topic can be filled
-faster than any gateway reads. Events are seenby's own: with seqs in order for each sender, the
-epoch's header and the commit's time. One JSON line says that all sockets are connected, one more
-at the end says what came: every event once, in order, on each device.
+A process of its own, told what to do by one JSON document a line (``bench.driver`` speaks to it).
+The marks' side (API, database) is left out, so that the topic can be filled faster than any
+gateway reads. Events are seenby's own: with seqs in order for each sender, the epoch's header and
+the commit's time; what is counted on the other side is every event once, in order, on each device.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import random
 import resource
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 from confluent_kafka import Producer
 
+from bench.returning import Returning
 from seenby import events as wire
 from seenby.bench.sockets import Sockets
+from seenby.bus.partitions import partition_of
+from seenby.gateway import frames
 from seenby.model import Event
 
 if TYPE_CHECKING:
@@ -32,52 +34,77 @@ if TYPE_CHECKING:
 MARK = b'"msg_id":"'
 SEQ = b'"seq":'
 
+WEBSOCKET_HEAD = 4
+"""Bytes before a frame of 126 bytes and more (RFC 6455, section 5.2)."""
 
-class Topic:
-    """Writes events as the relay does."""
+BULK_LINGER, LIVE_LINGER = 5, 0
+"""Milliseconds: to fill a topic, and as the relay publishes."""
 
-    def __init__(self, brokers: str, topic: str, epoch: str, linger: int) -> None:
-        self._topic = topic
-        self._headers: list[tuple[str, str | bytes | None]] = [(wire.EPOCH, epoch.encode())]
-        self._producer = Producer(
-            {
-                "bootstrap.servers": brokers,
-                "acks": "all",
-                "enable.idempotence": True,
-                "compression.type": "snappy",
-                "partitioner": "fnv1a",
-                "linger.ms": linger,
-                "queue.buffering.max.messages": 2_000_000,
-                "log_level": 0,
-            }
-        )
-
-    def write(self, user: str, seq: int) -> None:
-        """One event, committed now; its msg_id says when, in microseconds."""
-        now = time.time()
-        at = int(now * 1000)
-        event = Event(user, seq, f"{now * 1e6:.0f}-{seq}", f"reader{seq % 50}", "conv", at, at)
-        self._producer.produce(
-            self._topic, wire.encode(event), user, timestamp=at, headers=self._headers
-        )
-
-    def poll(self) -> None:
-        """Let acknowledgements in."""
-        self._producer.poll(0)
-
-    def flush(self) -> None:
-        """Return when all is acknowledged."""
-        if self._producer.flush(60):
-            raise SystemExit("Kafka did not take all events")
+PATIENCE = 20.0
+"""Seconds without any arrival after which the rest is taken for lost."""
 
 
-class Arrivals:
-    """What the sockets have been sent."""
+def event(user: str, seq: int) -> Event:
+    """One that is committed now; its msg_id says when, in microseconds."""
+    now = time.time()
+    at = int(now * 1000)
+    return Event(user, seq, f"{now * 1e6:.0f}-{seq}", f"reader{seq % 50}", "conv", at, at)
 
-    def __init__(self, *, timed: bool) -> None:
+
+def producer(brokers: str, linger: int) -> Producer:
+    """As the relay's, but for the time it waits for company."""
+    return Producer(
+        {
+            "bootstrap.servers": brokers,
+            "acks": "all",
+            "enable.idempotence": True,
+            "compression.type": "snappy",
+            "partitioner": "fnv1a",
+            "linger.ms": linger,
+            "queue.buffering.max.messages": 2_000_000,
+            "log_level": 0,
+        }
+    )
+
+
+class Audience:
+    """Users of one topic, their devices' sockets, and what has come over them.
+
+    ``owed`` is how many messages there should be, ``taken`` how many were reported.
+
+    Args:
+        order: ``gateways`` (addresses), ``spread`` (partition or random: which user connects to
+            which of them), ``users``, ``devices`` per user, ``topic``, ``partitions``, ``tag``.
+    """
+
+    def __init__(self, order: dict[str, Any], dice: random.Random) -> None:
+        self.users = [f"{order['tag']}{number}" for number in range(order["users"])]
+        self.seqs = dict.fromkeys(self.users, 0)
+        self.topic: str = order["topic"]
+        self.devices: int = order["devices"]
+        self.sockets = Sockets(self.took)
+        self.owed = self.taken = 0
         self.wrong = 0
         self.late: list[float] = []
-        self._timed = timed
+        self.timed = False
+        self._order = order
+        self._dice = dice
+
+    async def connect(self) -> None:
+        """All devices of all users, each at its gateway."""
+        gateways: list[str] = self._order["gateways"]
+        at: dict[str, list[dict[str, str]]] = {url: [] for url in gateways}
+        for user in self.users:
+            if self._order["spread"] == "partition":
+                partitions = self._order["partitions"]
+                chosen = partition_of(user, partitions) * len(gateways) // partitions
+            else:
+                chosen = self._dice.randrange(len(gateways))
+            at[gateways[chosen]] += [
+                {"user_id": user, "device_id": f"device{number}"} for number in range(self.devices)
+            ]
+        for url, clients in at.items():
+            await self.sockets.connect(url, clients)
 
     def took(self, socket: Socket, frame: bytes) -> None:
         """A frame: is it the socket's next?"""
@@ -85,88 +112,150 @@ class Arrivals:
         if seq != socket.seq + 1:
             self.wrong += 1
         socket.seq = seq
-        if self._timed:
+        if self.timed:
             start = frame.find(MARK) + len(MARK)
             written = int(frame[start : frame.find(b"-", start)])
             self.late.append(time.time() - written / 1e6)
 
 
-def percentile(values: Sequence[float], share: float) -> float:
-    """In milliseconds."""
-    ordered = sorted(values)
-    return 1000 * ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+class Stage:
+    """Carries out the orders, one after the other."""
 
+    def __init__(self, brokers: str, epoch: str) -> None:
+        self._headers: list[tuple[str, str | bytes | None]] = [(wire.EPOCH, epoch.encode())]
+        self._bulk = producer(brokers, BULK_LINGER)
+        self._live = producer(brokers, LIVE_LINGER)
+        self._audiences: dict[str, Audience] = {}
+        self._returning = Returning()
+        self._dice = random.Random(1)  # noqa: S311 -- a load, not a secret
 
-async def run(arguments: argparse.Namespace) -> dict[str, object]:
-    """Connect, write, wait until all has come."""
-    dice = random.Random(arguments.seed)  # noqa: S311 -- a load, not a secret
-    users = [f"{arguments.tag}{number}" for number in range(arguments.users)]
-    seqs = dict.fromkeys(users, 0)
-    topic = Topic(arguments.brokers, arguments.topic, arguments.epoch, arguments.linger)
-    arrivals = Arrivals(timed=arguments.rate > 0)
-    sockets = Sockets(arrivals.took)
-    for number, url in enumerate(arguments.gateways):
-        mine = users[number :: len(arguments.gateways)]
-        clients = [{"user_id": user} for user in mine for _ in range(arguments.devices)]
-        await sockets.connect(url, clients)
-    await asyncio.sleep(1.5)
-    print(json.dumps({"ready": True}), flush=True)
-    await asyncio.sleep(0.2)
-    began = time.perf_counter()
-    last = began
-    for number in range(arguments.events):
-        if arguments.rate:
-            ahead = began + number / arguments.rate - time.perf_counter()
+    async def obey(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Do one thing, and say what came of it."""
+        match order["do"]:
+            case "visit":
+                return await self._returning.visit(order["gateway"], order["users"])
+            case "return":
+                return await self._returning.come_back(order["gateway"], order["events"])
+            case "connect":
+                audience = self._audiences[order["topic"]] = Audience(order, self._dice)
+                await audience.connect()
+                frame = frames.receipt(event(audience.users[-1], 1), int(time.time()))
+                return {"sockets": len(audience.sockets.all), "bytes": WEBSOCKET_HEAD + len(frame)}
+        return await self._with(self._audiences[order["topic"]], order)
+
+    async def _with(self, audience: Audience, order: dict[str, Any]) -> dict[str, Any]:
+        match order["do"]:
+            case "fill":
+                return await self._fill(audience, order["events"])
+            case "take":
+                return await self._take(audience, order["since"])
+            case "deliver":
+                return await self._deliver(audience, order["events"], order["rate"])
+            case _:
+                audience.sockets.close()
+                del self._audiences[audience.topic]
+                return {}
+
+    def _write(self, kafka: Producer, audience: Audience) -> None:
+        user = self._dice.choice(audience.users)
+        seq = audience.seqs[user] = audience.seqs[user] + 1
+        audience.owed += audience.devices
+        new = event(user, seq)
+        kafka.produce(
+            audience.topic, wire.encode(new), user, timestamp=new.at, headers=self._headers
+        )
+
+    async def _fill(self, audience: Audience, events: int) -> dict[str, Any]:
+        """Write events as fast as Kafka takes them, while the gateways are held."""
+        before = audience.sockets.messages
+        for number in range(events):
+            self._write(self._bulk, audience)
+            if number % 200 == 0:
+                self._bulk.poll(0)
+        await asyncio.to_thread(_flush, self._bulk)
+        await asyncio.sleep(0)
+        return {"early": audience.sockets.messages - before}
+
+    async def _take(self, audience: Audience, since: float) -> dict[str, Any]:
+        """Wait until all that was written has come to all devices.
+
+        *since*: the moment, by the machine's monotonic clock, at which the gateways were let go.
+        """
+        last = time.monotonic()
+        used, sockets = _used(), audience.sockets
+        seen = audience.taken
+        while seen < audience.owed and time.monotonic() - last < PATIENCE:
+            await asyncio.sleep(0.005)
+            if sockets.messages > seen:
+                seen, last = sockets.messages, time.monotonic()
+        result = _came(audience, last - since, _used() - used)
+        audience.taken = audience.owed = seen
+        return result
+
+    async def _deliver(self, audience: Audience, events: int, rate: float) -> dict[str, Any]:
+        """Write events at a fixed rate, and time their arrival."""
+        audience.timed, audience.late = True, []
+        began = time.monotonic()
+        used = _used()
+        behind = 0.0
+        for number in range(events):
+            ahead = began + number / rate - time.monotonic()
             if ahead > 0.0005:
-                topic.poll()
+                self._live.poll(0)
                 await asyncio.sleep(ahead)
-        elif number % 200 == 0:
-            topic.poll()
-            await asyncio.sleep(0)
-        user = dice.choice(users)
-        seqs[user] += 1
-        topic.write(user, seqs[user])
-    wanted = arguments.events * arguments.devices
-    patience = time.perf_counter() + 30
-    while sockets.messages < wanted and time.perf_counter() < patience:
-        topic.poll()
-        last = time.perf_counter()
-        await asyncio.sleep(0.01)
-    took = last - began
-    topic.flush()
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    sockets.close()
+            elif number % 50 == 0:
+                await asyncio.sleep(0)
+            behind = max(behind, -ahead)
+            self._write(self._live, audience)
+        wrote = time.monotonic() - began
+        used_writing = _used() - used
+        result = await self._take(audience, began)
+        await asyncio.to_thread(_flush, self._live)
+        audience.timed = False
+        late = sorted(audience.late)
+        result["cpu_seconds"] += used_writing
+        return result | {
+            "per_second": events / wrote,
+            "p50_ms": percentile(late, 0.5),
+            "p99_ms": percentile(late, 0.99),
+            "behind_ms": 1000 * behind,
+        }
+
+
+def _came(audience: Audience, seconds: float, used: float) -> dict[str, Any]:
+    came = audience.sockets.messages - audience.taken
     return {
-        "deliveries": sockets.messages,
-        "wanted": wanted,
-        "wrong": arrivals.wrong,
-        "lost_sockets": sockets.lost,
-        "seconds": took,
-        "per_second": sockets.messages / took,
-        "p50_ms": percentile(arrivals.late, 0.5),
-        "p99_ms": percentile(arrivals.late, 0.99),
-        "cpu_seconds": used.ru_utime + used.ru_stime,
+        "deliveries": came,
+        "missing": audience.owed - audience.sockets.messages,
+        "wrong": audience.wrong,
+        "lost_sockets": audience.sockets.lost,
+        "seconds": seconds,
+        "per_second": came / seconds if seconds else 0.0,
+        "cpu_seconds": used,
     }
 
 
-def main() -> None:
-    """Run what the arguments say."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--gateways", nargs="+", required=True)
-    parser.add_argument("--brokers", required=True)
-    parser.add_argument("--topic", required=True)
-    parser.add_argument("--epoch", required=True)
-    parser.add_argument("--users", type=int, default=5000)
-    parser.add_argument("--devices", type=int, default=1)
-    parser.add_argument("--events", type=int, default=200_000)
-    parser.add_argument("--rate", type=float, default=0.0)
-    parser.add_argument("--linger", type=int, default=5)
-    parser.add_argument("--tag", default="u")
-    parser.add_argument("--seed", type=int, default=1)
-    result = uvloop.run(run(parser.parse_args()))
-    print(json.dumps(result), flush=True)
-    sys.stdout.flush()
+def _flush(kafka: Producer) -> None:
+    if kafka.flush(60):
+        raise RuntimeError("Kafka did not take all events")
+
+
+def _used() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """Of sorted seconds, in milliseconds."""
+    return 1000 * ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+
+
+async def obey_all(brokers: str, epoch: str) -> None:
+    """Carry out what comes on standard input, until it ends."""
+    stage = Stage(brokers, epoch)
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        print(json.dumps(await stage.obey(json.loads(line))), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    uvloop.run(obey_all(*sys.argv[1:]))

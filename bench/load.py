@@ -1,205 +1,155 @@
-"""The load: readers that mark over HTTP, senders that listen over WebSocket.
+"""The load: each kind is a process of its own, so that its CPU time is not counted as seenby's.
 
-A process of its own, so that its CPU time is not counted as seenby's. It prints one JSON document.
+Marks come from ``seenby bench``, deliveries from ``bench.deliver``, and what the kernel itself
+asks for a delivery from ``limit.c``.
 """
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import json
-import resource
-import time
-from collections import Counter
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import uvloop
-from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from bench.world import Clock, pin
+from tests.servers.seenby import COMMAND
 
-REQUEST = (
-    "POST /api/v1/messages/read HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
-    "Content-Length: {}\r\n\r\n{}"
-)
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
-
-class Socket(WSListener):
-    """One device of a sender: counts receipts, and how late each is."""
-
-    def __init__(self, senders: Senders) -> None:
-        self._senders = senders
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """A frame has come."""
-        if frame.msg_type is WSMsgType.TEXT:
-            self._senders.took(frame.get_payload_as_bytes())
-        elif frame.msg_type is WSMsgType.PING:
-            transport.send_pong(frame.get_payload_as_bytes())
+ROOT = Path(__file__).parents[1]
 
 
-class Senders:
-    """All sockets, and what came over them."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.late: list[float] = []
-        self.marked_at: dict[bytes, float] = {}
-
-    def took(self, frame: bytes) -> None:
-        """A receipt has come."""
-        self.count += 1
-        _, _, rest = frame.partition(b'"msg_id":"')
-        began = self.marked_at.pop(rest.partition(b'"')[0], None)
-        if began is not None:
-            self.late.append(time.perf_counter() - began)
-
-    async def connect(self, gateway: str, users: int, devices: int) -> list[WSTransport]:
-        """Sockets of that many users, each with so many devices."""
-        gate = asyncio.Semaphore(100)
-
-        async def one(user: int) -> WSTransport:
-            async with gate:
-                transport, _ = await ws_connect(
-                    lambda: Socket(self), f"{gateway}?user_id=sender{user}"
-                )
-                return transport
-
-        wanted = [user for user in range(users) for _ in range(devices)]
-        return await asyncio.gather(*map(one, wanted))
+class LoadError(RuntimeError):
+    """A load generator has failed; what it had to say is on standard error."""
 
 
-class Reader(asyncio.Protocol):
-    """One HTTP connection that sends the next mark when the one before is answered."""
+@dataclass(frozen=True)
+class Marks:
+    """What a run of marks has given.
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._began = 0.0
-        self._rest = b""
+    Attributes:
+        told: the load generator's own document (see ``seenby bench --help``).
+        cpu: by process, CPU seconds from just before the first mark to the end.
+    """
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
-        self._transport = transport
-        self._next()
+    told: dict[str, Any]
+    cpu: dict[str, float]
 
-    def data_received(self, data: bytes) -> None:
-        """An answer, or a part of one."""
-        self._rest += data
-        head, found, body = self._rest.partition(b"\r\n\r\n")
-        if not found:
-            return
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        if len(body) < length:
-            return
-        self._rest = body[length:]
-        self._run.answered(head[9:12], time.perf_counter() - self._began)
-        self._next()
+    def us(self, *names: str) -> float:
+        """Microseconds of CPU per mark that these processes used together."""
+        return 1e6 * sum(self.cpu[name] for name in names) / self._marks
 
-    def _next(self) -> None:
-        if self._run.over:
-            self._transport.close()
-            return
-        self._began = time.perf_counter()
-        self._transport.write(self._run.request(self._began))  # type: ignore[attr-defined]
+    @property
+    def own_us(self) -> float:
+        """The load generator's own, per mark."""
+        used: float = self.told["cpu_seconds"]
+        return 1e6 * used / self._marks
+
+    @property
+    def _marks(self) -> int:
+        return max(1, int(self.told["marks"]))
+
+    @property
+    def problems(self) -> list[str]:
+        """What was not as it must be."""
+        told = self.told
+        found = [f"{count} marks refused ({why})" for why, count in told["refused"].items()]
+        found += [
+            f"{told[name]} deliveries {name.replace('_', ' ')}"
+            for name in ("missing", "doubled", "out_of_order")
+            if told[name]
+        ]
+        if told["sockets_lost"]:
+            found.append(f"{told['sockets_lost']} sockets lost")
+        if not told["marks"]:
+            found.append("no marks")
+        return found
 
 
-class Run:
-    """One measurement."""
+def mark(
+    pids: Mapping[str, int], *flags: str, cores: set[int] | None = None, **options: Any
+) -> Marks:
+    """Run ``seenby bench`` once.
 
-    def __init__(self, senders: Senders, users: int, tag: str) -> None:
-        self.over = False
-        self.statuses: Counter[str] = Counter()
-        self.took: list[float] = []
-        self._senders = senders
-        self._users = users
-        self._tag = tag
-        self.asked = 0
+    Args:
+        pids: whose CPU time is of interest, by name.
+        *flags: such as ``--no-sockets``.
+        cores: those that the load generator keeps to.
+        **options: ``batch_size=100`` becomes ``--batch-size=100``.
+    """
+    named = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    command = [str(COMMAND), "bench", "--json", *flags, *named]
+    with subprocess.Popen(  # noqa: S603 -- our own
+        command, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            if cores is not None:
+                pin(process.pid, cores)
+            _answer(process)
+            clock = Clock(**pids)
+            told = _answer(process)
+            return Marks(told, clock.used())
+        finally:
+            process.kill()
 
-    def request(self, now: float) -> bytes:
-        """The next mark."""
-        number = self.asked
-        self.asked += 1
-        msg_id = f"{self._tag}-{number}"
-        self._senders.marked_at[msg_id.encode()] = now
-        body = (
-            f'{{"msg_id":"{msg_id}","reader_id":"reader{number % 1000}",'
-            f'"sender_id":"sender{number % self._users}","conversation_id":"c{number % 1000}"}}'
+
+def _answer(process: subprocess.Popen[str]) -> dict[str, Any]:
+    line = process.stdout.readline() if process.stdout else ""
+    if not line:
+        raise LoadError("the load generator has ended, see above")
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+class Stage:
+    """Speaks to a running ``bench.deliver``."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def order(self, what: str, **arguments: object) -> dict[str, Any]:
+        """Have something done; what came of it."""
+        if self._process.stdin is None:
+            raise LoadError("bench.deliver takes no orders")
+        print(json.dumps({"do": what, **arguments}), file=self._process.stdin, flush=True)
+        return _answer(self._process)
+
+
+@contextmanager
+def stage(brokers: str, epoch: str) -> Iterator[Stage]:
+    """A process that fills topics and takes what gateways send."""
+    command = [sys.executable, "-m", "bench.deliver", brokers, epoch]
+    with subprocess.Popen(  # noqa: S603 -- our own
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield Stage(process)
+        finally:
+            process.kill()
+
+
+class Limit:
+    """The C send loop, compiled here."""
+
+    def __init__(self, folder: Path) -> None:
+        self._program = folder / "limit"
+        source = Path(__file__).with_name("limit.c")
+        subprocess.run(  # noqa: S603 -- our own
+            ["cc", "-O2", "-o", str(self._program), str(source)],  # noqa: S607 -- on the PATH, as it is for setup.py
+            check=True,
         )
-        return REQUEST.format(len(body), body).encode()
 
-    def answered(self, status: bytes, seconds: float) -> None:
-        """A mark is answered."""
-        self.statuses[status.decode()] += 1
-        self.took.append(seconds)
-
-
-def percentile(values: list[float], share: float) -> float:
-    """In milliseconds."""
-    ordered = sorted(values)
-    return 1000 * ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
-
-
-async def marks(arguments: argparse.Namespace) -> dict[str, object]:
-    """Closed loop: each connection marks as fast as it is answered, each mark to a socket."""
-    senders = Senders()
-    sockets = await senders.connect(arguments.gateway, arguments.users, 1)
-    await asyncio.sleep(1)
-    run = Run(senders, arguments.users, arguments.tag)
-    loop = asyncio.get_running_loop()
-    host, port = arguments.api.removeprefix("http://").split(":")
-    print(json.dumps({"ready": True}), flush=True)
-    began = time.perf_counter()
-    for _ in range(arguments.connections):
-        await loop.create_connection(lambda: Reader(run), host, int(port))
-    await asyncio.sleep(arguments.seconds)
-    run.over = True
-    ended = time.perf_counter()
-    answered = sum(run.statuses.values())
-    # The last ones are on their way.
-    for _ in range(100):
-        if senders.count >= run.asked and sum(run.statuses.values()) >= run.asked:
-            break
-        await asyncio.sleep(0.05)
-    result: dict[str, object] = {
-        "marks": answered,
-        "marks_per_second": answered / (ended - began),
-        "asked": run.asked,
-        "statuses": dict(run.statuses),
-        "answer_p50_ms": percentile(run.took, 0.5),
-        "answer_p99_ms": percentile(run.took, 0.99),
-        "delivered": senders.count,
-        "socket_p50_ms": percentile(senders.late, 0.5),
-        "socket_p99_ms": percentile(senders.late, 0.99),
-    }
-    for socket in sockets:
-        socket.disconnect()
-    return result
-
-
-async def idle(arguments: argparse.Namespace) -> dict[str, object]:
-    """Sockets that only sit there."""
-    sockets = await Senders().connect(arguments.gateway, arguments.users, 1)
-    await asyncio.sleep(2)
-    print(json.dumps({"ready": True}), flush=True)
-    await asyncio.sleep(arguments.seconds)
-    for socket in sockets:
-        socket.disconnect()
-    return {"connections": len(sockets)}
-
-
-def main() -> None:
-    """Run what the arguments say."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("marks", "idle"))
-    parser.add_argument("--api", default="")
-    parser.add_argument("--gateway", required=True)
-    parser.add_argument("--users", type=int, default=500)
-    parser.add_argument("--connections", type=int, default=100)
-    parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--tag", default="m")
-    arguments = parser.parse_args()
-    work = marks if arguments.what == "marks" else idle
-    result = uvloop.run(work(arguments))
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    print(json.dumps(result | {"load_cpu": used.ru_utime + used.ru_stime}), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    def us(self, sockets: int, size: int, sends: int) -> float:
+        """CPU microseconds for one send of *size* bytes to one of so many sockets."""
+        done = subprocess.run(  # noqa: S603 -- our own
+            [str(self._program), str(sockets), str(size), str(sends)],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return float(json.loads(done.stdout)["us_per_send"])

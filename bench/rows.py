@@ -1,0 +1,156 @@
+"""What is measured, in the order of importance, and what each figure should be.
+
+A figure is met when the median of its rounds reaches the target; ``beyond`` is what is hoped for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number of a row.
+
+    Attributes:
+        name: which of the row's numbers it is; "" where there is only one.
+        unit: what it is counted in.
+        target: what it should reach, in that unit.
+        beyond: what would be better still.
+        at_least: more is better; otherwise less is.
+    """
+
+    name: str
+    unit: str
+    target: float
+    beyond: float | None = None
+    at_least: bool = False
+
+    def reaches(self, value: float, wanted: float) -> bool:
+        """Whether *value* is as good as *wanted*."""
+        return value >= wanted if self.at_least else value <= wanted
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table; ``name`` is what the command line calls it."""
+
+    name: str
+    words: str
+    figures: tuple[Figure, ...]
+
+
+LOOP = "times the C loop"
+
+ROWS = (
+    Row(
+        "gateway-cpu",
+        "gateway CPU per delivery, 5,000 users, Kafka to socket",
+        (Figure("", LOOP, 2.0, 1.6),),
+    ),
+    Row(
+        "gateway-rate",
+        "deliveries/s of one gateway process",
+        (Figure("", "1/s", 60_000, 80_000, at_least=True),),
+    ),
+    Row(
+        "three-devices",
+        "gateway CPU per delivery, 3 devices per user",
+        (Figure("", LOOP, 1.6, 1.3),),
+    ),
+    Row(
+        "memory",
+        "memory per idle connection, session and all, 15,000 connections",
+        (Figure("", "KB", 11, 8),),
+    ),
+    Row(
+        "marks",
+        "marks/s all in, 300 connections, each mark delivered to a socket",
+        (Figure("", "1/s", 6_000, 10_000, at_least=True),),
+    ),
+    Row(
+        "mark-cpu",
+        "CPU per mark, the same run",
+        (Figure("API", "us", 100, 70), Figure("API + MariaDB + Kafka", "us", 200, 140)),
+    ),
+    Row(
+        "api-alone",
+        "the API process alone, with a core of its own",
+        (
+            Figure("marks/s", "1/s", 8_000, 10_000, at_least=True),
+            Figure("p99 at 0.8 of that", "ms", 50),
+        ),
+    ),
+    Row(
+        "batch",
+        "marks/s through the batch endpoint, batches of 100",
+        (Figure("", "1/s", 12_000, 20_000, at_least=True),),
+    ),
+    Row(
+        "socket-marks",
+        "marks/s over the WebSocket (`read` frames)",
+        (Figure("", "1/s", 10_000, 15_000, at_least=True),),
+    ),
+    Row(
+        "latency-1000",
+        "mark to socket at 1,000 marks/s",
+        (Figure("p50", "ms", 6, 3), Figure("p99", "ms", 20, 10)),
+    ),
+    Row(
+        "embedded",
+        "the same embedded (SQLite)",
+        (Figure("p50", "ms", 4), Figure("p99", "ms", 12)),
+    ),
+    Row(
+        "latency-5000",
+        "mark to socket at 5,000 marks/s",
+        (Figure("p99", "ms", 60, 30),),
+    ),
+    Row(
+        "reconnect",
+        "5,000 devices reconnect at once, each with 20 events to catch up",
+        (Figure("all served", "s", 2.5, 1), Figure("store queries per 1,000 devices", "", 20)),
+    ),
+    Row(
+        "kafka-latency",
+        "Kafka timestamp to socket at 1,000 events/s, 1,000 connections",
+        (
+            Figure("p50", "ms", 1.5, 0.8),
+            Figure("p99", "ms", 8, 6),
+            Figure("gateway CPU per event", "us", 250, 120),
+        ),
+    ),
+    Row(
+        "idle-cpu",
+        "CPU per idle connection and second, heartbeats on",
+        (Figure("", "us", 5, 2),),
+    ),
+    Row(
+        "full-table",
+        "CPU per mark with 10 million receipts in the table against an empty one",
+        (Figure("", "times", 1.3, 1.1),),
+    ),
+    Row(
+        "connections",
+        "CPU per delivery with 15,000 connections against 1,000",
+        (Figure("", "times", 1.15),),
+    ),
+    Row(
+        "two-gateways",
+        "two gateways against one: deliveries per CPU-second",
+        (
+            Figure("users sent by partition", "times", 0.95, at_least=True),
+            Figure("at random", "times", 0.90, at_least=True),
+        ),
+    ),
+    Row(
+        "latency-50000",
+        "delivery latency of one gateway at 50,000 deliveries/s (Kafka timestamp to socket)",
+        (Figure("p99", "ms", 100, 50),),
+    ),
+    Row(
+        "start",
+        "start to ready, embedded",
+        (Figure("", "s", 1),),
+    ),
+)

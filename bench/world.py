@@ -1,0 +1,196 @@
+"""The processes that are measured: each its own, on free ports, ended whatever happens.
+
+Kafka, MariaDB and seenby are started as the tests start them (``tests.servers``); MariaDB gets
+the buffer pool and the log of a server that does work. CPU time and memory are the operating
+system's own count, children of a process included.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack, closing, contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+import pymysql
+
+from seenby.store.schema import migrate
+from tests.servers.kafka import Kafka
+from tests.servers.mariadb import MariaDB
+from tests.servers.process import ServerError
+from tests.servers.seenby import Seenby
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+TICK = os.sysconf("SC_CLK_TCK")
+PARTITIONS = 16
+
+BUFFER_POOL = 2 * 1024**3
+REDO_LOG = 512 * 1024**2
+"""Bytes. The tests' own 64 and 32 MB would measure MariaDB's page flushing."""
+
+READY_WITHIN = 30.0
+
+SESSION, UTIME, STIME = 3, 11, 12
+"""Fields of /proc/PID/stat behind the name (proc_pid_stat(5))."""
+
+
+def family(pid: int) -> list[int]:
+    """A process and its children: all of the session that it began."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        fields = _stat(path)
+        if fields and int(fields[SESSION]) == pid:
+            found.append(int(path.parent.name))
+    return found
+
+
+def cpu(pid: int) -> float:
+    """CPU seconds of a process and its children so far, to 10 ms."""
+    ticks = 0
+    for member in family(pid):
+        fields = _stat(Path(f"/proc/{member}/stat"))
+        ticks += int(fields[UTIME]) + int(fields[STIME]) if fields else 0
+    return ticks / TICK
+
+
+def memory(pid: int) -> int:
+    """Bytes of a process and its children in memory."""
+    total = 0
+    for member in family(pid):
+        text = Path(f"/proc/{member}/status").read_text(encoding="ascii")
+        total += int(text.partition("VmRSS:")[2].split()[0]) * 1024
+    return total
+
+
+def pin(pid: int, cores: set[int]) -> None:
+    """Let a process run on these cores only, the threads that it has included."""
+    for member in family(pid):
+        for thread in Path(f"/proc/{member}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), cores)
+
+
+def _stat(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+class Clock:
+    """How much CPU time some processes use from now on."""
+
+    def __init__(self, **pids: int) -> None:
+        self._pids = pids
+        self._before = {name: cpu(pid) for name, pid in pids.items()}
+
+    def used(self) -> dict[str, float]:
+        """Seconds since the beginning, by name."""
+        return {name: cpu(pid) - self._before[name] for name, pid in self._pids.items()}
+
+
+class World:
+    """Servers that start when they are first asked for, and end with the world."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._ending = ExitStack()
+        self._number = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.close()
+
+    @cached_property
+    def kafka(self) -> Kafka:
+        """The broker."""
+        kafka = Kafka.launch()
+        self._ending.callback(kafka.dispose)
+        return kafka
+
+    @cached_property
+    def mariadb(self) -> MariaDB:
+        """The database server."""
+        mariadb = MariaDB.launch()
+        self._ending.callback(mariadb.dispose)
+        self.sql(
+            mariadb.database(),
+            f"SET GLOBAL innodb_buffer_pool_size = {BUFFER_POOL}",
+            f"SET GLOBAL innodb_log_file_size = {REDO_LOG}",
+        )
+        return mariadb
+
+    def database(self) -> str:
+        """The address of an empty database with seenby's tables."""
+        url = self.mariadb.database()
+        migrate(url)
+        return url
+
+    def topic(self) -> str:
+        """An empty topic."""
+        name = self.kafka.topic()
+        self.kafka.create_topic(name, PARTITIONS)
+        return name
+
+    def settings(self, url: str, topic: str) -> dict[str, str]:
+        """What an API or a gateway apart is told."""
+        return {
+            "SEENBY_DATABASE_URL": url,
+            "KAFKA_BROKERS": self.kafka.brokers,
+            "READ_RECEIPT_TOPIC": topic,
+            # What a warning says is worth reading; a line per start is not.
+            "SEENBY_LOG_LEVEL": "warning",
+        }
+
+    @contextmanager
+    def running(self, role: str, settings: Mapping[str, str]) -> Iterator[Seenby]:
+        """A process of seenby that is ready, and is killed at the end of the block."""
+        self._number += 1
+        folder = self.folder / str(self._number)
+        folder.mkdir()
+        process = Seenby(role, folder, settings, f"{role}{self._number}")
+        try:
+            process.process.start()
+            until = time.monotonic() + READY_WITHIN
+            while not is_ready(process):
+                if not process.process.running or time.monotonic() > until:
+                    raise ServerError(f"{process.name} is not ready\n{process.process.tail()}")
+                time.sleep(0.005)
+            yield process
+        finally:
+            process.kill()
+
+    @staticmethod
+    def sql(url: str, *statements: str) -> Sequence[Sequence[Any]]:
+        """Run statements one after the other; the rows of the last one."""
+        parts = urlsplit(url)
+        connection = pymysql.connect(
+            host=parts.hostname or "",
+            port=parts.port or 0,
+            user=parts.username,
+            password=parts.password or "",
+            database=parts.path.lstrip("/"),
+            autocommit=True,
+        )
+        with closing(connection), connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            return cursor.fetchall()
+
+
+def is_ready(process: Seenby) -> bool:
+    """Whether it says so itself."""
+    port = process.gateway_port if process.role == "gateway" else process.api_port
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/ready", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (HTTPError, OSError):
+        return False
