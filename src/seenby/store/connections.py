@@ -18,6 +18,7 @@ import random
 import threading
 import time
 import weakref
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import create_engine, event
@@ -27,7 +28,7 @@ from sqlalchemy.pool import NullPool
 from seenby.errors import StoreRefused, StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Sequence
     from contextlib import AbstractContextManager
 
     from sqlalchemy import URL, Engine
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Row = tuple[Any, ...]
+
+Values = Mapping[str, object]
 
 FIRST_PAUSE = 0.005
 """Seconds before work is run again for the first time; doubled each time."""
@@ -88,7 +91,7 @@ class Dialect(Protocol):
 
     @property
     def returning(self) -> bool:
-        """Whether INSERT ... RETURNING is understood; asked after ``prepare``."""
+        """Whether inserted rows come back by RETURNING; asked after ``prepare``."""
         ...
 
     def prepare(self, cursor: DBAPICursor) -> None:
@@ -97,6 +100,13 @@ class Dialect(Protocol):
 
     def alone(self, database: SqlConnection) -> AbstractContextManager[None]:
         """Keeps every other process from changing the schema meanwhile."""
+        ...
+
+    def together(self, cursor: DBAPICursor, said: Sequence[tuple[str, Values]]) -> list[list[Row]]:
+        """Run statements one after the other; the rows of each that has rows.
+
+        The first error ends it: it is raised, and the statements behind it are not run.
+        """
         ...
 
     def fault(self, error: Exception) -> Fault:
@@ -112,6 +122,18 @@ class Returned(NamedTuple):
     read: str
 
 
+class Told(NamedTuple):
+    """A statement that goes to the database together with others."""
+
+    statement: str | Returned
+    values: Values
+
+
+def told(statement: str | Returned, /, **values: object) -> Told:
+    """A statement and its values; a list of tuples stands for ``rows`` (``statements``)."""
+    return Told(statement, values)
+
+
 class Connection:
     """One thread's connection.
 
@@ -123,8 +145,7 @@ class Connection:
         """Connect."""
         self._raw = engine.raw_connection()
         self._cursor = self._raw.cursor()
-        self._begin = dialect.begin
-        self._returning = dialect.returning
+        self._dialect = dialect
 
     def rows(self, statement: str, /, **values: object) -> list[Row]:
         """Run a statement and return its rows."""
@@ -136,23 +157,28 @@ class Connection:
         self._cursor.execute(statement, values)
         return self._cursor.rowcount
 
-    def insert(self, statement: str, /, **values: object) -> int:
-        """Insert one row and return the number that the database gave to it."""
-        self._cursor.execute(statement, values)
-        number: int = self._cursor.lastrowid
-        return number
+    def together(self, *said: Told) -> list[list[Row]]:
+        """Run statements one after the other, in one trip to a server.
 
-    def returned(self, statement: Returned, /, **values: object) -> list[Row]:
-        """Insert rows and return what the database made of them, in any order."""
-        if self._returning:
-            return self.rows(statement.insert + statement.returning, **values)
-        self.change(statement.insert, **values)
-        return self.rows(statement.read, **values)
+        The first error ends it: it is raised, and the statements behind it are not run.
+
+        Returns:
+            The rows of each statement that has rows; those of a ``Returned`` in any order.
+        """
+        spoken: list[tuple[str, Values]] = []
+        for statement, values in said:
+            if isinstance(statement, str):
+                spoken.append((statement, values))
+            elif self._dialect.returning:
+                spoken.append((statement.insert + statement.returning, values))
+            else:
+                spoken += (statement.insert, values), (statement.read, values)
+        return self._dialect.together(self._cursor, spoken)
 
     @contextlib.contextmanager
     def transaction(self) -> Generator[None]:
         """Commit what is done inside; after an error ``Connections.run`` undoes it."""
-        self._cursor.execute(self._begin)
+        self._cursor.execute(self._dialect.begin)
         yield
         self._cursor.execute("COMMIT")
 

@@ -14,21 +14,32 @@ import importlib
 import re
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from seenby.errors import ConfigError, SchemaError, StoreUnavailable
 from seenby.store.connections import Fault
 from seenby.store.statements import ID
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Mapping, Sequence
 
     from sqlalchemy import URL
     from sqlalchemy import Connection as SqlConnection
     from sqlalchemy.engine.interfaces import DBAPICursor
 
-    from seenby.store.connections import Connection
+    from seenby.store.connections import Connection, Row, Values
 
 DRIVERS = {"mysqldb": "MySQLdb", "pymysql": "pymysql"}
 """SQLAlchemy's name of a driver, and its module; the faster one first."""
+
+ENCODER = msgspec.json.Encoder()
+LINE_BREAK = "]\n["
+
+FOUND_ROWS = 2
+"""SQLAlchemy's: an UPDATE counts the rows that it met, changed or not."""
+
+MULTI_STATEMENTS = 65_536
+"""Several statements in one packet (mysqlclient allows it anyway, PyMySQL does not)."""
 
 CONNECT_SECONDS = 3
 LOCK_SECONDS = 5
@@ -111,6 +122,7 @@ class Mysql:
     now = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000)"
     for_update = " FOR UPDATE"
     new = "j"
+    last_number = "LAST_INSERT_ID()"
 
     def __init__(self, url: URL, driver: str) -> None:
         """Find the driver."""
@@ -135,6 +147,7 @@ class Mysql:
         """How long to wait, and for what."""
         return {
             "charset": "utf8mb4",
+            "client_flag": FOUND_ROWS | MULTI_STATEMENTS,
             "connect_timeout": CONNECT_SECONDS,
             "read_timeout": STATEMENT_SECONDS,
             "write_timeout": STATEMENT_SECONDS,
@@ -161,6 +174,28 @@ class Mysql:
             raise SchemaError(f"{kind} {needed} or newer is needed; this server is {version}")
         for statement in SESSION:
             cursor.execute(statement)
+
+    def together(self, cursor: DBAPICursor, said: Sequence[tuple[str, Values]]) -> list[list[Row]]:
+        """Run statements one after the other, sent in one packet.
+
+        A trip costs 45 us in the server and 65 here, to wake each other up; most statements of a
+        single mark cost less. An error ends the packet: there are no results behind it.
+        """
+        cursor.execute(
+            ";".join(
+                [
+                    statement % {name: literal(value) for name, value in values.items()}
+                    for statement, values in said
+                ]
+            )
+        )
+        results = []
+        more: bool | None = True
+        while more:
+            if cursor.description is not None:
+                results.append(list(cursor.fetchall()))
+            more = cursor.nextset()
+        return results
 
     @contextlib.contextmanager
     def alone(self, database: SqlConnection) -> Generator[None]:
@@ -240,6 +275,21 @@ class Mysql:
         """The document *name* as a table ``j``."""
         return f"JSON_TABLE(:{name}, '$[*]' COLUMNS ({_columns(columns)})) AS j"
 
+    def insert(self, table: str, columns: str) -> str:
+        """Insert the list ``rows``."""
+        return f"INSERT INTO {table} ({columns}) VALUES :rows"
+
+    def add(self, table: str, columns: str, key: str, number: str) -> str:  # noqa: ARG002 -- as below
+        """Insert the list ``rows``, or add to the rows that are there already."""
+        return (
+            f"{self.insert(table, columns)} ON DUPLICATE KEY UPDATE"
+            f" {number} = {table}.{number} + VALUES({number})"
+        )
+
+    def among(self, columns: str, name: str) -> str:
+        """Whether *columns* are one of the list *name*."""
+        return f"({columns}) IN (:{name})"
+
     def upsert(self, keys: str) -> str:  # noqa: ARG002 -- every unique key counts here
         """Begins the changes to rows that are there already."""
         return "ON DUPLICATE KEY UPDATE"
@@ -257,6 +307,28 @@ class Mysql:
     def text(self, statement: str) -> str:
         """``:name`` as ``%(name)s``."""
         return re.sub(r":(\w+)", r"%(\1)s", statement)
+
+
+def literal(value: object) -> str:
+    """A value as the server reads it in a statement; a list of tuples as ``(...),(...)``.
+
+    A string in JSON reads the same in SQL, for ids are printable ASCII, of which JSON escapes the
+    quote and the backslash only (the session's ``sql_mode`` leaves both escapes valid). So a whole
+    list is written in C: by the driver's own way it would take six times as long.
+
+    Raises:
+        UnicodeError: a string in a list has characters that no id has.
+    """
+    if isinstance(value, list):
+        lines = ENCODER.encode_lines(value).decode("ascii")
+        if "\\" in lines and "\\" in lines.replace("\\\\", "").replace('\\"', ""):
+            raise UnicodeError("an id has a control character")
+        # No string has a raw line break in JSON.
+        return f"({lines[1:-2].replace(LINE_BREAK, '),(')})"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        return f"'{escaped}'"
+    return str(value)
 
 
 def _columns(columns: dict[str, str]) -> str:

@@ -11,8 +11,6 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from seenby.errors import OwnMessage, SchemaError
 from seenby.model import Event, Position, Receipt
 from seenby.store.base import (
@@ -26,8 +24,8 @@ from seenby.store.base import (
     Recorded,
     outcome,
 )
-from seenby.store.connections import Connections
-from seenby.store.statements import Statements
+from seenby.store.connections import Connections, told
+from seenby.store.statements import Statements, document
 from seenby.store.tables import OWNER_MAX
 from seenby.store.url import database_at
 
@@ -36,7 +34,7 @@ if TYPE_CHECKING:
 
     from seenby.model import Mark
     from seenby.store.base import Ack, Want
-    from seenby.store.connections import Connection
+    from seenby.store.connections import Connection, Row
     from seenby.store.url import Database
 
     Key = tuple[str, str]
@@ -87,18 +85,16 @@ class SqlStore:
             new = [mark for key, mark in wanted.items() if key not in receipts]
             events: list[Event] = []
             outbox_id: int | None = None
-            if new or published:
-                with connection.transaction():
-                    if new:
-                        epoch, events = self._add(connection, new, receipts, now=now)
-                        if lease is not None:
-                            outbox_id = self._put_out(connection, events, lease)
-                    else:
-                        epoch = self._epoch(connection)
-                    if published:
-                        connection.change(self._statements.discard, ids=singles(published))
+            if new:
+                epoch, events = self._numbered(connection, new, now=now)
+                numbers, outbox_id = self._insert(connection, new, events, lease, published)
+                for mark in new:
+                    key = (mark.msg_id, mark.reader_id)
+                    receipts[key] = mark.receipt(numbers[key], now)
             else:
                 epoch = self._epoch(connection)
+                if published:
+                    connection.together(told(self._statements.discard, ids=singles(published)))
             outcomes = [
                 OwnMessage() if mark.own else outcome(mark, receipts[mark.msg_id, mark.reader_id])
                 for mark in marks
@@ -108,64 +104,87 @@ class SqlStore:
         return self.connections.run(work, racing=True)
 
     def _first_receipts(self, connection: Connection, keys: Iterable[Key]) -> dict[Key, Receipt]:
-        rows = connection.rows(self._statements.find_receipts, keys=document(list(keys)))
+        wanted = list(keys)
+        if not wanted:
+            return {}
+        [rows] = connection.together(told(self._statements.find_receipts, keys=wanted))
         return {(row[1], row[2]): Receipt(*row) for row in rows}
-
-    def _add(
-        self, connection: Connection, new: Sequence[Mark], receipts: dict[Key, Receipt], *, now: int
-    ) -> tuple[str, list[Event]]:
-        """Insert receipts and events; add the receipts to *receipts*."""
-        epoch, events = self._numbered(connection, new, now=now)
-        marks = document(
-            [
-                (
-                    mark.msg_id,
-                    mark.reader_id,
-                    mark.sender_id,
-                    mark.conversation_id,
-                    mark.conversation_type,
-                    mark.device_id,
-                    event.seq,
-                )
-                for mark, event in zip(new, events, strict=True)
-            ]
-        )
-        numbers = {
-            (msg_id, reader_id): number
-            for number, msg_id, reader_id in connection.returned(
-                self._statements.insert_receipts, marks=marks, now=now
-            )
-        }
-        connection.change(self._statements.insert_events, marks=marks, now=now)
-        for mark in new:
-            key = (mark.msg_id, mark.reader_id)
-            receipts[key] = mark.receipt(numbers[key], now)
-        return epoch, events
 
     def _numbered(
         self, connection: Connection, new: Sequence[Mark], *, now: int
     ) -> tuple[str, list[Event]]:
-        """Raise the heads, and so lock the streams; the epoch, and the events with their seqs."""
-        counts = Counter(mark.sender_id for mark in new)
+        """Begin; raise the heads, and so lock the streams; the epoch, and the events with seqs."""
+        counts = Counter([mark.sender_id for mark in new])
         # Sorted: everybody locks the streams of a batch in the same order.
-        heads = connection.returned(
-            self._statements.raise_heads, heads=document(sorted(counts.items()))
+        users = sorted(counts)
+        heads, epoch = connection.together(
+            told(self._statements.begin),
+            told(
+                self._statements.raise_heads,
+                rows=[(user_id, counts[user_id], 0) for user_id in users],
+                users=singles(users),
+            ),
+            told(self._statements.epoch),
         )
-        last = {user_id: head - counts[user_id] for user_id, head, _ in heads}
+        last = {user_id: head - counts[user_id] for user_id, head in heads}
         events: list[Event] = []
         for mark in new:
             last[mark.sender_id] = seq = last[mark.sender_id] + 1
             events.append(mark.event(seq, now))
-        epoch: str = heads[0][2]
-        return epoch, events
+        return the_epoch(epoch), events
 
-    def _put_out(self, connection: Connection, events: Sequence[Event], lease: float) -> int:
-        """One outbox row for the whole batch: which events, and the trace of each."""
-        return connection.insert(
-            self._statements.insert_outbox,
-            lease=milliseconds(lease),
-            events=document([(event.sender_id, event.seq, event.trace) for event in events]),
-        )
+    def _insert(
+        self,
+        connection: Connection,
+        new: Sequence[Mark],
+        events: Sequence[Event],
+        lease: float | None,
+        published: Sequence[int],
+    ) -> tuple[dict[Key, int], int | None]:
+        """Insert receipts, events, outbox row, and commit; the numbers of receipts and row."""
+        statements = self._statements
+        said = [
+            told(
+                statements.insert_receipts,
+                rows=[
+                    (
+                        mark.msg_id,
+                        mark.reader_id,
+                        mark.sender_id,
+                        mark.conversation_id,
+                        mark.conversation_type,
+                        mark.device_id,
+                        event.at,
+                    )
+                    for mark, event in zip(new, events, strict=True)
+                ],
+                keys=[(mark.msg_id, mark.reader_id) for mark in new],
+            ),
+            told(
+                statements.insert_events,
+                rows=[
+                    (
+                        event.sender_id,
+                        event.seq,
+                        event.msg_id,
+                        event.reader_id,
+                        event.conversation_id,
+                        event.device_id,
+                        event.at,
+                    )
+                    for event in events
+                ],
+            ),
+        ]
+        if lease is not None:
+            # One row for the whole batch: which events, and the trace of each.
+            contents = document([(event.sender_id, event.seq, event.trace) for event in events])
+            said.append(told(statements.insert_outbox, lease=milliseconds(lease), events=contents))
+        if published:
+            said.append(told(statements.discard, ids=singles(published)))
+        receipts, *outbox = connection.together(*said, told(statements.commit))
+        numbers = {(msg_id, reader_id): number for number, msg_id, reader_id in receipts}
+        return numbers, outbox[0][0][0] if outbox else None
 
     # The epoch
 
@@ -186,11 +205,7 @@ class SqlStore:
         return epoch
 
     def _epoch(self, connection: Connection) -> str:
-        rows = connection.rows(self._statements.epoch)
-        if not rows:
-            raise SchemaError("the database has no epoch; run: seenby migrate")
-        epoch: str = rows[0][0]
-        return epoch
+        return the_epoch(connection.rows(self._statements.epoch))
 
     # Streams
 
@@ -199,7 +214,9 @@ class SqlStore:
         if not user_ids:
             return self.epoch(), {}
         rows = self.connections.run(
-            lambda connection: connection.rows(self._statements.heads, users=singles(user_ids))
+            lambda connection: connection.rows(
+                self._statements.heads, users=document(singles(user_ids))
+            )
         )
         found = {
             user_id: Head(head or 0, floor or 0, at or 0) for user_id, head, floor, at, _ in rows
@@ -249,7 +266,7 @@ class SqlStore:
         floors: list[tuple[str, int]] = []
         gone: list[tuple[str, int]] = []
         with connection.transaction():
-            connection.rows(statements.lock_streams, users=singles(sorted(old)))
+            connection.rows(statements.lock_streams, users=document(singles(sorted(old))))
             for user_id, head, floor, stays in connection.rows(
                 statements.find_staying, streams=document(list(old.items())), before=before
             ):
@@ -342,7 +359,9 @@ class SqlStore:
             statement = self._statements.receipts_of_sender
             values["sender_id"] = sender_id
         for msg_id, total, *columns in self.connections.run(
-            lambda connection: connection.rows(statement, messages=singles(list(pages)), **values)
+            lambda connection: connection.rows(
+                statement, messages=document(singles(list(pages))), **values
+            )
         ):
             if pages[msg_id].count == 0:
                 pages[msg_id] = ReceiptPage(msg_id, total, [])
@@ -381,16 +400,20 @@ class SqlStore:
 
     def release(self, outbox_ids: Sequence[int]) -> None:
         """End the lease of batches, so that any sweeper may take them at once."""
-        self._change_outbox(self._statements.release, outbox_ids)
+        if outbox_ids:
+            self.connections.run(
+                lambda connection: connection.change(
+                    self._statements.release, ids=document(singles(outbox_ids))
+                )
+            )
 
     def discard(self, outbox_ids: Sequence[int]) -> None:
         """Delete published batches."""
-        self._change_outbox(self._statements.discard, outbox_ids)
-
-    def _change_outbox(self, statement: str, outbox_ids: Sequence[int]) -> None:
         if outbox_ids:
             self.connections.run(
-                lambda connection: connection.change(statement, ids=singles(outbox_ids))
+                lambda connection: connection.together(
+                    told(self._statements.discard, ids=singles(outbox_ids))
+                )
             )
 
     def outbox(self) -> OutboxState:
@@ -415,18 +438,21 @@ class SqlStore:
         self.connections.close()
 
 
-def document(rows: Sequence[object]) -> str:
-    """Rows as one JSON document.
+def singles(values: Iterable[object]) -> list[tuple[object]]:
+    """Values as rows of one column."""
+    return [(value,) for value in values]
+
+
+def the_epoch(rows: Sequence[Row]) -> str:
+    """The epoch, from what was read.
 
     Raises:
-        UnicodeError: an id is not ASCII; MariaDB would make question marks of it, without a word.
+        SchemaError: there is none.
     """
-    return msgspec.json.encode(rows).decode("ascii")
-
-
-def singles(values: Sequence[object]) -> str:
-    """Values as a document of one column."""
-    return document([(value,) for value in values])
+    if not rows:
+        raise SchemaError("the database has no epoch; run: seenby migrate")
+    epoch: str = rows[0][0]
+    return epoch
 
 
 def milliseconds(seconds: float) -> int:

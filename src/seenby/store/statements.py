@@ -1,20 +1,29 @@
 """What the databases are told, once for all of them.
 
-A batch goes to the database as one JSON document per statement, a list of lists that is unfolded
-there into a table ``j`` (``Words.rows``): one parameter instead of thousands, and a text that
-never changes. Every statement starts at ``j`` and looks the other tables up by key; ``Words.join``
-keeps the optimiser from turning that around. What differs between databases is in ``Words``.
+Recording is what costs, and is said in the words that each database understands fastest: lists of
+tuples (``Words.insert``, ``Words.among``), several statements at once (``Connection.together``).
 
-Values are written ``:name``, as SQLite wants them; ``Words.text`` rewrites them for the others.
+Everywhere else a batch goes to the database as one JSON document per statement, a list of lists
+that is unfolded there into a table ``j`` (``Words.rows``): one parameter instead of thousands, and
+a text that never changes. Every such statement starts at ``j`` and looks the other tables up by
+key; ``Words.join`` keeps the optimiser from turning that around.
+
+What differs between databases is in ``Words``. Values are written ``:name``, as SQLite wants them;
+``Words.text`` rewrites them for the others.
 """
 
 # ruff: noqa: S608 -- statements are put together from our own words; values never are among them
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from seenby.store.connections import Returned
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ID = "id"
 NUMBER = "number"
@@ -30,16 +39,17 @@ RECEIPT = (
 EVENT = "e.user_id, e.seq, e.msg_id, e.reader_id, e.conversation_id, e.at, e.at, e.device_id"
 """An event's columns in the order of ``model.Event``."""
 
-MARKS = {
-    "msg_id": ID,
-    "reader_id": ID,
-    "sender_id": ID,
-    "conversation_id": ID,
-    "conversation_type": ID,
-    "device_id": ID,
-    "seq": NUMBER,
-}
-"""The columns of the document that becomes receipts and events."""
+RECEIPT_ROW = "msg_id, reader_id, sender_id, conversation_id, conversation_type, device_id, read_at"
+EVENT_ROW = "user_id, seq, msg_id, reader_id, conversation_id, device_id, at"
+
+
+def document(rows: Sequence[object]) -> str:
+    """Rows as one JSON document.
+
+    Raises:
+        UnicodeError: an id is not ASCII; MariaDB would make question marks of it, without a word.
+    """
+    return msgspec.json.encode(rows).decode("ascii")
 
 
 class Words(Protocol):
@@ -79,6 +89,28 @@ class Words(Protocol):
         """The document *name* as a table ``j``; *columns* in order, each ID or NUMBER."""
         ...
 
+    @property
+    def begin(self) -> str:
+        """The statement that starts a writing transaction."""
+        ...
+
+    @property
+    def last_number(self) -> str:
+        """The number that the database gave to the row inserted last."""
+        ...
+
+    def insert(self, table: str, columns: str) -> str:
+        """Insert the list of tuples ``rows``."""
+        ...
+
+    def add(self, table: str, columns: str, key: str, number: str) -> str:
+        """The same; where a row's *key* is there already, add its *number* to that there."""
+        ...
+
+    def among(self, columns: str, name: str) -> str:
+        """Whether *columns* are one of the list of tuples *name*."""
+        ...
+
     def upsert(self, keys: str) -> str:
         """After INSERT ... SELECT: begins the changes to rows that are there already."""
         ...
@@ -107,54 +139,41 @@ class Statements:
         """Put the statements together."""
         text, join = words.text, words.join
         users = words.rows("users", {"user_id": ID})
-        marks = words.rows("marks", MARKS)
         outbox_ids = words.rows("ids", {"id": NUMBER})
 
-        # Recording. The documents are sorted by the caller, and read in their order: an ORDER BY
-        # for the order of locks would cost 2.5 us per mark for a temporary table.
-        by_reader = words.rows("keys", {"msg_id": ID, "reader_id": ID})
-        self.find_receipts = text(
-            f"SELECT {RECEIPT} FROM {by_reader} {join} receipts AS r"
-            " ON r.msg_id = j.msg_id AND r.reader_id = j.reader_id"
-        )
-        raised = words.rows("heads", {"user_id": ID, "head": NUMBER})
+        # Recording: lists, and several statements at once. The heads are sorted by the caller and
+        # raised in their order, which is the order of locks.
+        self.begin = words.begin
+        self.commit = "COMMIT"
+        this_receipt = words.among("r.msg_id, r.reader_id", "keys")
+        self.find_receipts = text(f"SELECT {RECEIPT} FROM receipts AS r WHERE {this_receipt}")
         self.raise_heads = Returned(
-            insert=text(
-                "INSERT INTO streams (user_id, head, floor)"
-                f" SELECT j.user_id, j.head, 0 FROM {raised} {words.upsert('user_id')}"
-                f" head = streams.head + {words.new}.head"
-            ),
-            returning=f" RETURNING user_id, head, {EPOCH}",
+            insert=text(words.add("streams", "user_id, head, floor", "user_id", "head")),
+            returning=" RETURNING user_id, head",
             read=text(
-                f"SELECT s.user_id, s.head, {EPOCH} FROM {raised} {join} streams AS s"
-                " ON s.user_id = j.user_id"
+                "SELECT s.user_id, s.head FROM streams AS s"
+                f" WHERE {words.among('s.user_id', 'users')}"
             ),
         )
         self.insert_receipts = Returned(
-            insert=text(
-                "INSERT INTO receipts (msg_id, reader_id, sender_id, conversation_id,"
-                " conversation_type, device_id, read_at)"
-                " SELECT j.msg_id, j.reader_id, j.sender_id, j.conversation_id,"
-                f" j.conversation_type, j.device_id, :now FROM {marks}"
-            ),
+            insert=text(words.insert("receipts", RECEIPT_ROW)),
             returning=" RETURNING id, msg_id, reader_id",
             read=text(
-                f"SELECT r.id, r.msg_id, r.reader_id FROM {marks} {join} receipts AS r"
-                " ON r.msg_id = j.msg_id AND r.reader_id = j.reader_id"
+                f"SELECT r.id, r.msg_id, r.reader_id FROM receipts AS r WHERE {this_receipt}"
             ),
         )
-        self.insert_events = text(
-            "INSERT INTO events (user_id, seq, msg_id, reader_id, conversation_id, device_id, at)"
-            " SELECT j.sender_id, j.seq, j.msg_id, j.reader_id, j.conversation_id, j.device_id,"
-            f" :now FROM {marks}"
-        )
+        self.insert_events = text(words.insert("events", EVENT_ROW))
 
         # The outbox.
-        self.insert_outbox = text(
-            "INSERT INTO outbox (owner, lease_until, created, events)"
-            f" VALUES ('', {words.now} + :lease, {words.now}, :events)"
+        self.insert_outbox = Returned(
+            insert=text(
+                "INSERT INTO outbox (owner, lease_until, created, events)"
+                f" VALUES ('', {words.now} + :lease, {words.now}, :events)"
+            ),
+            returning=" RETURNING id",
+            read=f"SELECT {words.last_number}",
         )
-        self.discard = text(words.delete("outbox", "id", outbox_ids, "1 = 1"))
+        self.discard = text(f"DELETE FROM outbox WHERE {words.among('id', 'ids')}")
         self.release = text(
             words.update("outbox", outbox_ids, "outbox.id = j.id", {"lease_until": "0"})
         )
