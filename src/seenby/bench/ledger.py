@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -12,11 +12,14 @@ from seenby.bench.histogram import Histogram
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from seenby.bench.sockets import Socket
+
+class Device(Protocol):
+    """A socket that remembers the last seq it was given."""
+
+    seq: int
 
 
 class _Frame(msgspec.Struct, gc=False):
-    type: str
     msg_id: str = ""
     seq: int = 0
 
@@ -84,12 +87,12 @@ class Ledger:
         for coming in self._coming:
             coming.pop(number, None)
 
-    def listener(self, device: int) -> Callable[[Socket, bytes], None]:
+    def listener(self, device: int) -> Callable[[Device, bytes], None]:
         """What takes the messages to each sender's device of that number."""
         coming = self._coming[device]
         prefix, clock, skipped = self._prefix, self._clock, len(self._prefix)
 
-        def took(socket: Socket, message: bytes) -> None:
+        def took(to: Device, message: bytes) -> None:
             now = clock()
             frame = _decode(message)
             if not frame.msg_id.startswith(prefix):
@@ -101,9 +104,9 @@ class Ledger:
                 # A mark that ended in an error may have been recorded for all that.
                 self.doubled += not self._refused[number]
                 return
-            if frame.seq <= socket.seq:
+            if frame.seq <= to.seq:
                 self.out_of_order += 1
-            socket.seq = frame.seq
+            to.seq = frame.seq
             if meant >= self.count_from:
                 self.pushes.add(now - meant)
 

@@ -109,7 +109,7 @@ class HttpReaders:
         self.batch = size > 0
         self._api = api
         self._marks = marks
-        self._all: set[_HttpReader] = set()
+        self.all: set[_HttpReader] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._closed = False
         self.lost_sockets = 0
@@ -131,12 +131,12 @@ class HttpReaders:
     def start(self, load: Load) -> None:
         """Take requests from now on."""
         self.load = load
-        for connection in list(self._all):
+        for connection in list(self.all):
             load.free(connection)
 
     def give_up(self) -> None:
         """Wait for no answer any more: what is under way counts as refused."""
-        for connection in self._all:
+        for connection in self.all:
             connection.refuse(NO_ANSWER)
 
     def close(self) -> None:
@@ -144,7 +144,7 @@ class HttpReaders:
         self._closed = True
         for task in self._opening:
             task.cancel()
-        for connection in self._all:
+        for connection in self.all:
             connection.transport.abort()
 
     def request(self, first: int) -> bytes:
@@ -158,7 +158,7 @@ class HttpReaders:
 
     def lost(self, connection: _HttpReader) -> None:
         """A connection is gone: the server may close those that it finds idle."""
-        self._all.discard(connection)
+        self.all.discard(connection)
         if self.load is not None:
             self.load.gone(connection)
         if not self._closed:
@@ -171,7 +171,7 @@ class HttpReaders:
         _, connection = await loop.create_connection(
             lambda: _HttpReader(self), self._api.host, self._api.port
         )
-        self._all.add(connection)
+        self.all.add(connection)
         return connection
 
     async def _open_again(self) -> None:
@@ -298,7 +298,6 @@ class SocketReaders:
         self._marks = marks
         self._load: Load | None = None
         self._welcomed = 0
-        self._all_welcomed = asyncio.Event()
 
     @property
     def lost_sockets(self) -> int:
@@ -307,7 +306,6 @@ class SocketReaders:
 
     async def connect(self, count: int) -> None:
         """Open so many sockets more, and wait until all are let in. Raises Unreachable."""
-        self._all_welcomed.clear()
         known = len(self.sockets.all)
         clients = [{"user_id": reader(number)} for number in range(known, known + count)]
         try:
@@ -315,11 +313,15 @@ class SocketReaders:
             for socket in opened:
                 socket.send(b'{"type":"hello"}')
             async with asyncio.timeout(WELCOME_WITHIN):
-                await self._all_welcomed.wait()
+                while self._welcomed < known + count and not self.sockets.lost:  # noqa: ASYNC110 -- short
+                    await asyncio.sleep(0.01)
         except OSError as error:
+            why = str(error) or "no welcome came"
             raise Unreachable(
-                f"no gateway lets readers in at {self._gateway.url} ({error})"
+                f"no gateway lets readers in at {self._gateway.url} ({why})"
             ) from None
+        if self.sockets.lost:
+            raise Unreachable(f"the gateway at {self._gateway.url} closes sockets of readers")
 
     def start(self, load: Load) -> None:
         """Take requests from now on."""
@@ -349,8 +351,6 @@ class SocketReaders:
         answer = _answer(message)
         if answer.type == "welcome":
             self._welcomed += 1
-            if self._welcomed >= len(self.sockets.all):
-                self._all_welcomed.set()
             return
         found = self.under_way.pop(answer.ref, None)
         if found is None:

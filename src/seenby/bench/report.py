@@ -147,9 +147,9 @@ def table(report: Report) -> Table:
     """The figures that matter."""
     found = Table(show_header=False, box=None, pad_edge=False)
     loop = f"{report.rate:,.0f} marks/s asked" if report.rate else "closed loop"
-    listeners = f"{report.senders} senders with {report.devices} devices each"
     rows: list[tuple[str, str]] = [
-        ("load", f"{report.over}, {report.connections} connections, {loop}, {listeners}"),
+        ("load", f"{report.over}, {report.connections:,} connections, {loop}"),
+        ("listening", f"{report.senders:,} senders, {report.devices} sockets each"),
         ("marks", f"{report.marks:,} in {report.seconds:.1f} s"),
         ("marks/s", f"{report.marks_per_second:,.0f}"),
         ("mark to answer", _latencies(report.answer_ms)),

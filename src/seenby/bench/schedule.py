@@ -7,8 +7,6 @@ which it was meant to begin: a server that stalls is not asked less, which would
 
 from __future__ import annotations
 
-import math
-
 
 class Schedule:
     """The times at which requests are meant to begin.
@@ -46,4 +44,8 @@ class Schedule:
         """How many requests were meant to begin before the end, and were not taken."""
         if not self._rate:
             return 0
-        return max(0, math.ceil((self.end - self._begin) * self._rate) - self._taken)
+        count = max(0, int((self.end - self._begin) * self._rate) - 1)
+        # The last ones by the rule of take(): a product rounds otherwise than a quotient.
+        while self._begin + count / self._rate < self.end:
+            count += 1
+        return max(0, count - self._taken)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from seenby.errors import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
 
 _URL = re.compile(r"(\w+)://(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::(\d{1,5}))?(/[^\s?#]*)?", re.ASCII)
 _PORT_MAX = 65535
@@ -21,7 +24,19 @@ class Target(NamedTuple):
     port: int
 
 
-def target(option: str, url: str, *, scheme: str, owned: bool) -> Target:
+def resolve(host: str) -> set[str]:
+    """All addresses of *host*. Raises OSError when it has none."""
+    return {str(found[4][0]) for found in socket.getaddrinfo(host, None)}
+
+
+def target(
+    option: str,
+    url: str,
+    *,
+    scheme: str,
+    owned: bool,
+    resolve: Callable[[str], Collection[str]] = resolve,
+) -> Target:
     """The server at *url*, if it may be loaded.
 
     Args:
@@ -29,6 +44,7 @@ def target(option: str, url: str, *, scheme: str, owned: bool) -> Target:
         url: what was given.
         scheme: what it must begin with; TLS is not spoken.
         owned: whether it may be another machine.
+        resolve: finds the addresses of a host.
 
     Raises:
         BadInput: it has another form, is not known, or is another machine.
@@ -40,16 +56,16 @@ def target(option: str, url: str, *, scheme: str, owned: bool) -> Target:
         raise BadInput(option, f"an address such as {example} (TLS is not spoken)")
     host = found[2].strip("[]")
     if not owned:
-        _refuse_others(option, host)
+        _refuse_others(option, host, resolve)
     return Target(url, host, int(found[3] or 80))
 
 
-def _refuse_others(option: str, host: str) -> None:
+def _refuse_others(option: str, host: str, resolve: Callable[[str], Collection[str]]) -> None:
     """Raise BadInput unless every address of *host* is a loopback address."""
     try:
-        addresses = sorted({str(info[4][0]) for info in socket.getaddrinfo(host, None)})
-    except OSError as error:
-        raise BadInput(option, f"a host that is known ({host}: {error.strerror})") from None
+        addresses = sorted(resolve(host))
+    except (OSError, UnicodeError) as error:
+        raise BadInput(option, f"the address of a host that is known ({host}: {error})") from None
     others = [address for address in addresses if not _is_loopback(address)]
     if others:
         raise BadInput(

@@ -1,0 +1,1 @@
+"""The load generator, one part at a time."""
