@@ -366,11 +366,10 @@ class Streams(RuleBasedStateMachine):
         """A silent client is asked how far it is."""
         session = self._one(data, _silent_and_here).session
         assert session is not None
-        self.now += 0.01
-        if session.confirm_soon(self.now):
-            session.expire(self.now)
-            self.hub.touch(session)
-            self._flush()
+        self.now += 0.8
+        session.ask(self.now)
+        self.hub.touch(session)
+        self._flush()
 
     @precondition(lambda self: any(map(_may_acknowledge, self.clients)))
     @rule(data=st.data())

@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Final
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from seenby.gateway import disconnect, frames
+from seenby.gateway.session import Ping
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from seenby.gateway.disconnect import Disconnect
     from seenby.gateway.server import Gateway
-    from seenby.gateway.session import Session
+    from seenby.gateway.session import Outgoing, Session
 
 _NEVER_SENT = {WSCloseCode.NO_INFO, 1005, WSCloseCode.ABNORMAL_CLOSURE, 1015}
 """What stands for "no code" and must not be on the wire (RFC 6455, section 7.4.1)."""
 
-_WHOLE_TEXT = 0x81
+_WHOLE_TEXT, _WHOLE_PING = 0x81, 0x89
 _TWO_BYTES, _EIGHT_BYTES = 126, 127
 """Lengths that say: the real one follows."""
 
@@ -90,20 +91,23 @@ class Connection(WSListener):
         self.session.congested = False
         self._gateway.writable(self.session)
 
-    def send_texts(self, texts: Sequence[bytes]) -> None:
-        """Write text messages; several of them at once, where picows would ask the kernel for each.
+    def send(self, out: Sequence[Outgoing]) -> None:
+        """Write texts and pings, several of them at once: picows would ask the kernel for each.
 
         A write costs the kernel 6 us, whatever is in it up to some kilobytes.
         """
         transport = self.transport
-        if transport is None or transport.is_close_frame_sent or transport.is_disconnected:
+        if not out or transport is None:
             return
-        if len(texts) == 1:
-            transport.send(_TEXT, texts[0])
-        elif texts:
-            transport.underlying_transport.write(
-                b"".join([part for text in texts for part in (_header(len(text)), text)])
-            )
+        if transport.is_close_frame_sent or transport.is_disconnected:
+            return
+        parts: list[bytes] = []
+        for item in out:
+            if type(item) is bytes:
+                parts += (_header(_WHOLE_TEXT, len(item)), item)
+            elif isinstance(item, Ping):
+                parts += (_header(_WHOLE_PING, len(item.payload)), item.payload)
+        transport.underlying_transport.write(b"".join(parts))
 
     def send_close(self, reason: Disconnect) -> None:
         """Write a close; the client has to answer it."""
@@ -164,10 +168,10 @@ class Connection(WSListener):
         self._gateway.write(self.session)
 
 
-def _header(length: int) -> bytes:
-    """What stands before a server's whole text message (RFC 6455, section 5.2)."""
+def _header(kind: int, length: int) -> bytes:
+    """What stands before a server's whole frame (RFC 6455, section 5.2)."""
     if length < _TWO_BYTES:
-        return bytes((_WHOLE_TEXT, length))
+        return bytes((kind, length))
     if length < 1 << 16:
-        return bytes((_WHOLE_TEXT, _TWO_BYTES)) + length.to_bytes(2, "big")
-    return bytes((_WHOLE_TEXT, _EIGHT_BYTES)) + length.to_bytes(8, "big")
+        return bytes((kind, _TWO_BYTES)) + length.to_bytes(2, "big")
+    return bytes((kind, _EIGHT_BYTES)) + length.to_bytes(8, "big")

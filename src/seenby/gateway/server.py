@@ -1,7 +1,7 @@
 """The WebSocket server: accepts sockets, and carries bytes between them and their sessions.
 
 Only this module and ``connection`` know sockets. There is no task and no timer per connection:
-one wheel looks at sessions once a second.
+one wheel looks at those sessions that are due.
 """
 
 from __future__ import annotations
@@ -23,16 +23,14 @@ from picows import (
 from seenby.errors import BadInput, Draining, SeenbyError
 from seenby.gateway import answers, disconnect, frames
 from seenby.gateway.connection import Connection
+from seenby.gateway.disconnect import Disconnect
 from seenby.gateway.handshake import asks_for_upgrade, join_lines, read_opening
-from seenby.gateway.session import Ping, Session, State
+from seenby.gateway.session import Session, State
 from seenby.gateway.wheel import Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from picows import WSTransport
-
-    from seenby.gateway.disconnect import Disconnect
     from seenby.gateway.dispatcher import Dispatcher
     from seenby.gateway.requests import Requests
     from seenby.gateway.session import Outgoing
@@ -40,6 +38,9 @@ if TYPE_CHECKING:
 
 CLOSE_WITHIN = 5.0
 """Seconds a client has to answer a close before its socket is cut."""
+
+TICK = 0.25
+"""Seconds between two looks at the sessions that are due."""
 
 HARD_FRAME_LIMIT = 2 * frames.MAX_MESSAGE
 """Where picows itself gives up on a frame, with 1009; ours is lower and closes with our code."""
@@ -80,7 +81,7 @@ class Gateway:
         self._origins = origins
         self._session_bytes = session_bytes
         self._clock = clock
-        self._wheel = Wheel(clock())
+        self._wheel = Wheel(clock(), tick=TICK)
         self._server: asyncio.Server | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._connections: set[Connection] = set()
@@ -144,11 +145,11 @@ class Gateway:
 
     async def _tick(self) -> None:
         while True:
-            await asyncio.sleep(1 - self._clock() % 1)
+            await asyncio.sleep(TICK - self._clock() % TICK)
             self.look()
 
     def look(self) -> None:
-        """Once a second: ping, expire, and cut sockets whose close was not answered."""
+        """Once a tick: ping, expire, and cut sockets whose close was not answered."""
         self._metrics.connections(len(self._connections))
         now = self._clock()
         for session in self._wheel.due(now):
@@ -248,45 +249,33 @@ class Gateway:
         connection = session.link
         if not isinstance(connection, Connection) or connection.transport is None:
             return
-        transport = connection.transport
+        if session.confirms and not session.congested and session.ask(self._clock()):
+            self._wheel.add(session, session.deadline())
         out = session.data_to_send()
         if len(out) == 1 and type(out[0]) is bytes:
-            transport.send(_TEXT, out[0])
+            connection.transport.send(_TEXT, out[0])
         elif out:
-            self._write_all(connection, transport, out)
-        if session.state is not State.CLOSED:
-            self._written(session, transport)
-
-    def _write_all(
-        self, connection: Connection, transport: WSTransport, out: Sequence[Outgoing]
-    ) -> None:
-        """Write several things in their order, neighbouring texts together."""
-        texts: list[bytes] = []
-        for item in out:
-            if isinstance(item, bytes):
-                texts.append(item)
-                continue
-            connection.send_texts(texts)
-            texts.clear()
-            if isinstance(item, Ping):
-                transport.send_ping(item.payload)
-            else:
-                self._close(connection, item)
-        connection.send_texts(texts)
-
-    def _written(self, session: Session, transport: WSTransport) -> None:
-        """Close a session that reads too slowly; look at one in time that has more to be done."""
+            self._write_all(connection, out)
+        if session.state is State.CLOSED:
+            return
         if session.state is not State.LIVE:
             # A token that was checked just now may end before the wheel's next look.
             self._wheel.add(session, session.deadline())
         if session.congested:
-            waiting = transport.underlying_transport.get_write_buffer_size()
+            waiting = connection.transport.underlying_transport.get_write_buffer_size()
             if waiting > self._session_bytes:
                 self._metrics.slow_consumer()
                 session.close(disconnect.SLOW)
                 self.write(session)
-        elif session.confirms and session.confirm_soon(self._clock()):
-            self._wheel.add(session, session.deadline())
+
+    def _write_all(self, connection: Connection, out: Sequence[Outgoing]) -> None:
+        """Write several things in their order, at once but for a close."""
+        last = out[-1]
+        if isinstance(last, Disconnect):
+            connection.send(out[:-1])
+            self._close(connection, last)
+        else:
+            connection.send(out)
 
     def _close(self, connection: Connection, reason: Disconnect) -> None:
         session = connection.session

@@ -15,8 +15,8 @@ Rules that live here, and nowhere else:
   device never seen) at the oldest event kept, else (no device) at the moment of connecting.
 - A position that cannot be served whole is a ``reset`` for a seenby.v1 client; a silent client
   gets what is still kept.
-- A silent client's device has what was written before a ping that it answered. After a push
-  such a ping is due at once.
+- A silent client's device has what was written before a ping that it answered. Such a ping goes
+  out with a push, or within a second of it.
 
 Time comes in as an argument, in seconds of any steady clock. The owner takes what is to be
 written from ``data_to_send()`` and calls ``expire()`` at ``deadline()``.
@@ -46,6 +46,10 @@ HELLO_WITHIN = 10.0
 
 SILENCE_LIMIT = 90.0
 """Seconds without any word (pongs count) after which the client is taken for gone."""
+
+ASK_EVERY = 0.7
+"""Seconds from one question for a device's position to the next. With the wheel's tick it is less
+than the second within which a ping follows a push."""
 
 NOWHERE = -1
 """The position before a session has its place in the stream."""
@@ -120,6 +124,7 @@ class Session:
     """
 
     __slots__ = (
+        "_asked_at",
         "_asked_seq",
         "_confirmed_seq",
         "_errors",
@@ -175,6 +180,7 @@ class Session:
         self._ping_at = now + frames.HEARTBEAT
         self._hello_by = now + HELLO_WITHIN
         self._expires_at = math.inf
+        self._asked_at = now - ASK_EVERY
         self._asked_seq = self._confirmed_seq = NOWHERE
         self._errors: list[float] | None = None
 
@@ -391,13 +397,21 @@ class Session:
             due = min(due, self._hello_by)
         return due
 
-    def confirm_soon(self, now: float) -> bool:
-        """Whether a silent client must be asked how far it is; makes the ping due."""
-        if not self.confirms or self.position <= self._asked_seq or self._ping_at <= now:
+    def ask(self, now: float) -> bool:
+        """Ask a silent client's device how far it is, behind what is to be written.
+
+        Not more often than every ASK_EVERY seconds: asked again so soon, the ping is made due
+        for later, and True says so.
+        """
+        if not self.confirms or self.position <= self._asked_seq or self.state is State.CLOSED:
             return False
-        if self.state is State.CLOSED:
+        due = self._asked_at + ASK_EVERY
+        if now >= due:
+            self._ping(now)
             return False
-        self._ping_at = now
+        if self._ping_at <= due:
+            return False
+        self._ping_at = due
         return True
 
     def expire(self, now: float) -> None:
@@ -411,9 +425,13 @@ class Session:
         elif self.state is State.GREETING and now >= self._hello_by:
             self.close(disconnect.NO_HELLO)
         elif now >= self._ping_at:
-            self._asked_seq = self.position
-            self._out.append(Ping(b"%d" % max(0, self.position)))
-            self._ping_at = now + frames.HEARTBEAT
+            self._ping(now)
+
+    def _ping(self, now: float) -> None:
+        self._asked_seq = self.position
+        self._asked_at = now
+        self._out.append(Ping(b"%d" % max(0, self.position)))
+        self._ping_at = now + frames.HEARTBEAT
 
     # Out
 

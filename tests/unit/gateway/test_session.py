@@ -8,6 +8,7 @@ import pytest
 
 from seenby.gateway import disconnect, frames
 from seenby.gateway.session import (
+    ASK_EVERY,
     HELLO_WITHIN,
     NOWHERE,
     SILENCE_LIMIT,
@@ -181,8 +182,7 @@ class TestSilentClients:
         """A pong tells of the ping's moment, not of its own."""
         session = begun(silent("phone"), stored=stored(12))
         push(session, 13, 14)
-        assert session.confirm_soon(5.0)
-        session.expire(5.0)
+        session.ask(5.0)
         push(session, 15)
         assert sent(session)[2] == b"14"
         assert session.pong(b"14", 6.0) == 14
@@ -193,8 +193,7 @@ class TestSilentClients:
         """Neither garbage nor a seq that no ping has carried."""
         session = begun(silent("phone"), stored=stored(12))
         push(session, 13, 14)
-        session.confirm_soon(5.0)
-        session.expire(5.0)
+        session.ask(5.0)
         push(session, 15)
         assert session.pong(payload, 6.0) is None
 
@@ -205,42 +204,66 @@ class TestSilentClients:
         assert sent(session) == [b"0"]
         assert session.pong(b"0", 30.1) is None
 
-    def test_a_ping_follows_a_push_at_once(self) -> None:
-        """One ping per look, however many pushes, until it was sent; then the heartbeat again."""
+    def test_a_ping_goes_out_behind_a_push(self) -> None:
+        """One for all that waits to be written; then the heartbeat again."""
         session = begun(silent("phone"))
-        assert not session.confirm_soon(1.0)
+        sent(session)
+        push(session, 21, 22)
+        assert not session.ask(1.0)
+        assert sent(session)[2:] == [b"22"]
+        assert session.deadline() == pytest.approx(31.0)
+
+    def test_it_is_not_asked_again_too_soon(self) -> None:
+        """The ping for what was pushed meanwhile is due later, once."""
+        session = begun(silent("phone"))
         push(session, 21)
-        assert session.confirm_soon(1.0)
-        assert session.deadline() == pytest.approx(1.0)
+        session.ask(1.0)
         push(session, 22)
-        assert not session.confirm_soon(1.5)
-        session.expire(2.0)
-        assert sent(session)[-1] == b"22"
-        assert not session.confirm_soon(2.0)
-        assert session.deadline() == pytest.approx(32.0)
+        assert session.ask(1.1)
+        assert session.deadline() == pytest.approx(1.0 + ASK_EVERY)
+        push(session, 23)
+        assert not session.ask(1.2)
+        sent(session)
+        session.expire(1.0 + ASK_EVERY)
+        assert sent(session) == [b"23"]
+
+    def test_a_push_when_it_may_be_asked_again_takes_the_ping_along(self) -> None:
+        """What was due for later is then not due any more."""
+        session = begun(silent("phone"))
+        push(session, 21)
+        session.ask(1.0)
+        push(session, 22)
+        assert session.ask(1.5)
+        push(session, 23)
+        assert not session.ask(2.0)
+        assert sent(session)[-1] == b"23"
+        session.expire(2.1)
+        assert sent(session) == []
 
     def test_one_that_never_answers_is_not_pinged_for_the_same_push_again(self) -> None:
         """What was asked once is not asked every second."""
         session = begun(silent("phone"))
         push(session, 21)
-        assert session.confirm_soon(1.0)
-        session.expire(1.0)
-        assert not session.confirm_soon(2.0)
-        push(session, 22)
-        assert session.confirm_soon(2.0)
+        session.ask(1.0)
+        sent(session)
+        assert not session.ask(5.0)
+        assert sent(session) == []
 
     def test_without_a_device_nothing_is_asked(self) -> None:
         """It has no position that could be kept."""
         session = begun(silent())
         push(session, 21)
-        assert not session.confirm_soon(1.0)
+        assert not session.ask(1.0)
+        assert types(sent(session)) == ["read_receipt"]
         assert session.pong(b"21", 1.0) is None
 
     def test_the_other_clients_are_not_asked(self) -> None:
         """A seenby.v1 client acknowledges for itself; its pongs are signs of life."""
         session = begun(greeted(device_id="phone"))
         push(session, 21)
-        assert not session.confirm_soon(1.0)
+        sent(session)
+        assert not session.ask(1.0)
+        assert sent(session) == []
         session.expire(30.0)
         assert session.pong(b"21", 31.0) is None
 
