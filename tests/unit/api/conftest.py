@@ -1,14 +1,16 @@
-"""The API over a store in memory, called by aiohttp's own test client."""
+"""The API over a store in memory, as it is served: behind the fast lane."""
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp import ClientSession, web
 
 from seenby.api.app import make_app
+from seenby.api.connection import Connection
+from seenby.api.lane import Lane
 from seenby.api.routes import Routes
 from seenby.errors import TokenExpired, Unauthenticated
 from seenby.metrics import Metrics
@@ -17,7 +19,8 @@ from seenby.recorder import Recorder
 from seenby.relay import Relay
 from seenby.service import Service
 from seenby.store.threads import StoreThreads
-from seenby.testing import FailingPublisher, FailingStore
+from seenby.testing import FailingPublisher, FailingStore, ManualClock
+from tests.unit.api.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -33,19 +36,24 @@ MARK = {
     "conversation_id": "c1",
 }
 
-Http = TestClient[web.Request, web.Application]
-
 
 class Tokens:
     """An Authenticator that knows three tokens and lets anyone in while it is off."""
 
     def __init__(self) -> None:
         self.on = False
+        self.remembered: set[str] = set()
         self.callers = {
             "reader's": Caller("reader", everyone=False, expires_at=None),
             "sender's": Caller("sender", everyone=False, expires_at=None),
             "service's": Caller("", everyone=True, expires_at=None),
         }
+
+    def known(self, token: str | None, now: float) -> Caller | None:
+        """Whose token it is, if it is remembered."""
+        if not self.on:
+            return self.callers["service's"]
+        return self.callers[token] if token in self.remembered else None
 
     async def authenticate(self, token: str | None, now: float) -> Caller:
         """Whose token it is."""
@@ -61,12 +69,25 @@ class Tokens:
 class Api:
     """The API, its parts, and short words for calling it."""
 
-    def __init__(self, http: Http, store: FailingStore, bus: FailingPublisher) -> None:
-        self.http = http
-        self.store = store
-        self.bus = bus
+    def __init__(self) -> None:
+        self.store = FailingStore()
+        self.bus = FailingPublisher()
+        self.bus.partitions = 16
         self.metrics = Metrics()
         self.tokens = Tokens()
+        self.clock = ManualClock(1_704_067_200.0)
+        self.threads = StoreThreads(self.store)
+        self.relay = Relay(self.threads, self.bus, self.metrics, owner="api")
+        self.recorder = Recorder(self.threads, self.relay, self.metrics, self.clock)
+        self.service = Service(self.recorder, self.threads)
+        self.http: ClientSession
+        self.port = 0
+        self.lane: Lane
+        self.runner: web.AppRunner
+
+    def wire(self, *, fast: bool = True) -> Wire:
+        """A connection that arrives in the lane, or at aiohttp as if there were none."""
+        return Wire(Connection(self.lane) if fast else self.lane.server())
 
     async def call(
         self, method: str, path: str | URL, *, token: str = "", json: Any = None, **more: Any
@@ -99,33 +120,36 @@ class Api:
         return receipts
 
 
-@pytest.fixture
-async def api() -> AsyncIterator[Api]:
-    """The API over an empty store."""
-    store, bus, metrics, tokens = FailingStore(), FailingPublisher(), Metrics(), Tokens()
-    bus.partitions = 16
-    threads = StoreThreads(store)
-    relay = Relay(threads, bus, metrics, owner="api")
-    recorder = Recorder(threads, relay, metrics)
-    relay.start()
-    recorder.start()
+@asynccontextmanager
+async def running() -> AsyncIterator[Api]:
+    """The API over an empty store, until the block ends."""
+    api = Api()
+    api.relay.start()
+    api.recorder.start()
     routes = Routes(
-        Service(recorder, threads),
-        metrics,
-        bus=bus,
+        api.service,
+        api.metrics,
+        bus=api.bus,
         gateway_url="wss://chat.example.com/ws",
         partitions=8,
     )
-    app = make_app(routes, tokens, metrics, {ORIGIN})
-    server = TestServer(app)
-    async with TestClient(server) as http:
-        assert server.runner is not None
-        assert server.runner.server is not None
-        # As seenby itself runs it: a client that leaves does not cancel what it asked for.
-        server.runner.server.handler_cancellation = False
-        api = Api(http, store, bus)
-        api.metrics, api.tokens = metrics, tokens
+    app = make_app(routes, api.tokens, api.metrics, {ORIGIN})
+    api.runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await api.runner.setup()
+    assert api.runner.server is not None
+    api.lane = Lane(api.runner.server, api.service, api.tokens, api.metrics, {ORIGIN})
+    api.port = await api.lane.listen("127.0.0.1", 0)
+    async with ClientSession(f"http://127.0.0.1:{api.port}") as api.http:
         yield api
-    await recorder.close()
-    await relay.close()
-    await threads.close()
+    await api.lane.drain(1.0)
+    await api.runner.cleanup()
+    await api.recorder.close()
+    await api.relay.close()
+    await api.threads.close()
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[Api]:
+    """The API over an empty store."""
+    async with running() as api:
+        yield api

@@ -113,7 +113,7 @@ class TestBodies:
 
     async def test_a_client_that_leaves_in_the_middle(self, api: Api) -> None:
         """A body that ends too soon records nothing and is no fault of ours."""
-        _, writer = await asyncio.open_connection(api.http.host, api.http.port)
+        _, writer = await asyncio.open_connection("127.0.0.1", api.port)
         writer.write(
             f"POST {READ} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
             "Content-Length: 500\r\n\r\n{".encode()
@@ -130,7 +130,7 @@ class TestBodies:
     async def test_a_client_that_leaves_before_the_answer(self, api: Api) -> None:
         """What was asked for whole is done, whether or not anybody waits for the answer."""
         body = json.dumps(MARK)
-        _, writer = await asyncio.open_connection(api.http.host, api.http.port)
+        _, writer = await asyncio.open_connection("127.0.0.1", api.port)
         writer.write(
             f"POST {READ} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
