@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import re
 from typing import TYPE_CHECKING
 
@@ -43,9 +42,6 @@ def measure(
         BadInput: a value has another form, or the server is another machine and not *owned*.
         Unreachable: API or gateway does not let us in.
     """
-    for option, value in (("--rate", rate), ("--seconds", seconds)):
-        if not math.isfinite(value):  # It is neither below a bound nor above.
-            raise BadInput(option, "a number")
     if tag and not _TAG.fullmatch(tag):
         raise BadInput("--tag", "1 to 40 letters, digits, dots, underscores and hyphens")
     if token is not None and not _TOKEN.fullmatch(token):

@@ -149,13 +149,13 @@ def table(report: Report) -> Table:
     loop = f"{report.rate:,.0f} marks/s asked" if report.rate else "closed loop"
     rows: list[tuple[str, str]] = [
         ("load", f"{report.over}, {report.connections:,} connections, {loop}"),
-        ("listening", f"{report.senders:,} senders, {report.devices} sockets each"),
         ("marks", f"{report.marks:,} in {report.seconds:.1f} s"),
         ("marks/s", f"{report.marks_per_second:,.0f}"),
         ("mark to answer", _latencies(report.answer_ms)),
     ]
     if report.devices:
         rows += [
+            ("listening", f"{report.senders:,} senders, {report.devices} sockets each"),
             ("mark to socket", _latencies(report.socket_ms)),
             ("deliveries", f"{report.deliveries:,}"),
         ]
@@ -200,7 +200,7 @@ def remarks(report: Report) -> list[str]:
 
 def _latencies(summary: Mapping[str, float]) -> str:
     values: dict[str, Any] = dict(summary)
-    return "   ".join(f"{name} {value:.1f} ms" for name, value in values.items())
+    return "   ".join(f"{name} {value:,.1f} ms" for name, value in values.items())
 
 
 def _say(line: bytes) -> None:

@@ -32,7 +32,7 @@ CONNECT_AT_ONCE = 200
 PAUSE = 0.2
 """Seconds between the word that all is ready and the first mark: time to read counters in."""
 
-GRACE = 10.0
+GRACE = 5.0
 """Seconds after the load for answers and deliveries that are still to come."""
 
 SETTLE = 0.2
