@@ -17,12 +17,13 @@ import structlog
 
 from seenby import inputs
 from seenby.api import schemas
-from seenby.api.answers import Answer, fault, refusal
-from seenby.api.heads import may_become, read_head
+from seenby.api.answers import fault, refusal
+from seenby.api.heads import may_become
 from seenby.errors import SeenbyError
 from seenby.model import Receipt
 
 if TYPE_CHECKING:
+    from seenby.api.answers import Answer
     from seenby.api.heads import Head
     from seenby.api.lane import Lane
     from seenby.model import Caller
@@ -165,12 +166,12 @@ class Connection(asyncio.Protocol):
                 self._hand_over(arrived)
             return 0
         head = arrived[: end + 4]
-        request = read_head(head)
+        request = self._lane.read_head(head)
         if request is None:
             self._hand_over(arrived)
             return 0
         self._head, self._request = head, request
-        self._prefix = _prefix(Answer(b""), self._lane.cors(request.origin))
+        self._prefix = self._lane.recorded(request.origin)
         return len(head)
 
     def _hold(self, arrived: bytes) -> None:
@@ -247,7 +248,7 @@ class Connection(asyncio.Protocol):
         self._go_on()
 
     def _answer(self, answer: Answer) -> None:
-        prefix = _prefix(answer, self._lane.cors(self._request.origin))
+        prefix = self._lane.prefix(answer, self._request.origin)
         self._write(prefix, answer.body, answer.status)
 
     def _write(self, prefix: bytes, body: bytes, status: int) -> None:
@@ -264,11 +265,3 @@ class Connection(asyncio.Protocol):
         elif self._held and not self._choked and not self._transport.is_closing():
             self._transport.resume_reading()
             self._serve_held()
-
-
-def _prefix(answer: Answer, more: dict[str, str]) -> bytes:
-    """An answer's head up to the number of its bytes, as aiohttp writes it."""
-    status = HTTPStatus(answer.status)
-    lines = [f"HTTP/1.1 {status.value} {status.phrase}"]
-    lines += [f"{name}: {value}" for name, value in (answer.headers | more).items()]
-    return "\r\n".join([*lines, "Content-Length: "]).encode()

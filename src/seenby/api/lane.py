@@ -11,12 +11,15 @@ import asyncio
 import logging
 import time
 from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import structlog
 
-from seenby.api.answers import cors
+from seenby.api.answers import Answer, cors
 from seenby.api.connection import Connection
+from seenby.api.heads import read_head
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -32,6 +35,11 @@ KEEP_ALIVE = 3630.0
 
 LOOK_EVERY = 60.0
 """Seconds between looks for connections that are idle: a timer each would cost 1 us per mark."""
+
+HEADS = 512
+"""Heads that are remembered: a client's differ in the length of the body only, so there are few."""
+
+RECORDED = Answer(b"")
 
 log = structlog.get_logger()
 
@@ -69,6 +77,8 @@ class Lane:
         self._look: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Event = asyncio.Event()
         self._date = (0, b"")
+        self._recorded = self.prefix(RECORDED, None)
+        self.read_head = lru_cache(HEADS)(read_head)
 
     async def listen(self, host: str, port: int, *, backlog: int = 4096) -> int:
         """Accept connections; returns the port, which differs from *port* when that is 0.
@@ -124,9 +134,17 @@ class Lane:
         if not self._connections:
             self._emptied.set()
 
-    def cors(self, origin: str | None) -> dict[str, str]:
-        """Headers for a page of *origin*."""
-        return cors(origin, self._origins)
+    def prefix(self, answer: Answer, origin: str | None) -> bytes:
+        """An answer's head for a page of *origin* up to the number of its bytes, as aiohttp's."""
+        status = HTTPStatus(answer.status)
+        lines = [f"HTTP/1.1 {status.value} {status.phrase}"]
+        headers = answer.headers | cors(origin, self._origins)
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        return "\r\n".join([*lines, "Content-Length: "]).encode()
+
+    def recorded(self, origin: str | None) -> bytes:
+        """The same for a mark that is recorded."""
+        return self._recorded if origin is None else self.prefix(RECORDED, origin)
 
     def date(self) -> bytes:
         """The Date header's value, made once a second."""
