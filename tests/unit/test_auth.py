@@ -273,6 +273,18 @@ class TestRemembered:
         assert await by.authenticate(token, NOW + auth.CACHED_SECONDS) == first
         assert asked == 2
 
+    async def test_what_is_remembered_need_not_be_waited_for(self) -> None:
+        """What known() says is what authenticate() would; else it says nothing."""
+        by = with_secret()
+        token = signed(exp=NOW + 60)
+        assert by.known(token, NOW) is None
+        caller = await by.authenticate(token, NOW)
+        assert by.known(token, NOW + 59) is caller
+        assert by.known(token, NOW + 60) is None
+        assert by.known(token + "x", NOW) is None
+        assert by.known(None, NOW) is None
+        assert auth.AuthOff().known(None, NOW).everyone
+
     async def test_a_remembered_token_expires_on_time(self) -> None:
         """What is remembered never holds for longer than the token."""
         by = with_secret(leeway=5)

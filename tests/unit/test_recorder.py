@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from seenby import recorder as module
 from seenby.errors import (
@@ -201,6 +202,49 @@ class TestBatches:
         assert "seenby_marks_total 3.0" in shown
         assert "seenby_receipts_total 2.0" in shown
         assert "seenby_commit_marks_count 2.0" in shown
+
+
+class TestTelling:
+    async def test_who_does_not_wait_is_told(self, bench: Bench) -> None:
+        """Once each, after the commit, with their own outcomes: as those are who wait."""
+        hanging = await bench.in_flight()
+        told: list[list[str] | SeenbyError] = []
+
+        def tell(outcome: list[Outcome] | SeenbyError) -> None:
+            told.append(outcome if isinstance(outcome, SeenbyError) else ids(outcome))
+
+        bench.recorder.take(marks("a"), tell)
+        waiting = bench.begin(marks("b"))
+        bench.recorder.take(marks("c", "d"), tell)
+        await all_waiting()
+        assert told == []
+        bench.store.answering.set()
+        await asyncio.gather(hanging, waiting)
+        assert told == [["a"], ["c", "d"]]
+
+    async def test_who_does_not_wait_is_told_of_failures(self, bench: Bench) -> None:
+        """The error that all of a batch share, once."""
+        told: list[object] = []
+        bench.store.failing = True
+        bench.recorder.take(marks("a"), told.append)
+        await eventually(lambda: told)
+        assert [type(outcome) for outcome in told] == [StoreUnavailable]
+
+    async def test_who_cannot_be_told_keeps_nobody_waiting(self, bench: Bench) -> None:
+        """It is logged; the others of the batch, and the next batch, have their answers."""
+
+        def broken(_: object) -> None:
+            raise ZeroDivisionError
+
+        hanging = await bench.in_flight()
+        bench.recorder.take(marks("a"), broken)
+        others = bench.begin(marks("b"))
+        await all_waiting()
+        with capture_logs() as logs:
+            bench.store.answering.set()
+            await asyncio.gather(hanging, others)
+        assert ids(await bench.recorder.record(marks("c"))) == ["c"]
+        assert [line["event"] for line in logs] == ["answer_failed"]
 
 
 class TestOutlet:

@@ -22,6 +22,7 @@ from seenby.service import Service
 from seenby.store.base import Ack
 from seenby.store.threads import StoreThreads
 from seenby.testing import FailingStore, ManualClock
+from tests.unit.eventually import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -97,6 +98,35 @@ class TestMark:
             await service.mark(READER, [mark("m1")])
         store.failing = False
         assert store.receipts(["m1"], sender_id=None, after_id=0, limit=1)[0].count == 0
+
+
+class TestTakeMark:
+    async def test_the_outcome_is_told(self, service: Service) -> None:
+        """Once, after the commit."""
+        told: list[object] = []
+        service.take_mark(READER, mark("m1"), told.append)
+        assert told == []
+        await eventually(lambda: told)
+        assert told == [await service.mark(READER, [mark("m1")])]
+
+    @pytest.mark.parametrize(
+        ("caller", "sender_id", "error"),
+        [(STRANGER, "user123", Forbidden), (ANYONE, "user456", OwnMessage)],
+    )
+    async def test_a_refusal_is_raised_at_once(
+        self,
+        service: Service,
+        store: FailingStore,
+        caller: Caller,
+        sender_id: str,
+        error: type[Exception],
+    ) -> None:
+        """The same rules as for those who wait, without a transaction."""
+        told: list[object] = []
+        with pytest.raises(error):
+            service.take_mark(caller, mark("m1", sender_id=sender_id), told.append)
+        assert told == []
+        assert store.attempts == []
 
 
 class TestReceipts:
