@@ -345,7 +345,9 @@ def bench(
     rate: Annotated[
         float,
         typer.Option(
-            min=0, max=1_000_000, help="Marks per second; 0: the next when the last is answered."
+            min=0,
+            max=1_000_000,
+            help="Marks per second; 0: each as soon as the one before is answered.",
         ),
     ] = 0,
     seconds: Annotated[float, typer.Option(min=1, max=600, help="For how long to load.")] = 10,

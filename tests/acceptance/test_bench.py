@@ -160,6 +160,17 @@ class TestTokens:
         assert f"at {guarded.gateway}" in errors
 
 
+def test_more_sockets_than_files_are_refused(server: Seenby) -> None:
+    """Before any is opened, with the options that are too high and the limit."""
+    command = f"ulimit -n 300; exec {COMMAND} bench --api={server.api} --gateway={server.gateway}"
+    done = subprocess.run(
+        ["sh", "-c", command], env={}, check=False, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--connections plus --senders times --devices must be below the 300 files" in done.stderr
+    assert server.metric("seenby_connections") == 0
+
+
 def test_a_person_gets_a_table(server: Seenby) -> None:
     """And no JSON; nothing on standard error, where there is no terminal."""
     status, output, errors = run(server, "--seconds=1", "--connections=2")

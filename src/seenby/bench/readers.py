@@ -175,14 +175,18 @@ class HttpReaders:
         return connection
 
     async def _open_again(self) -> None:
+        while not await self._opened():  # noqa: ASYNC110 -- nothing tells when a server is back
+            await asyncio.sleep(AGAIN_AFTER)
+
+    async def _opened(self) -> bool:
+        """Whether one connection more could be opened; it takes requests at once."""
         try:
             connection = await self._open()
         except OSError:
-            await asyncio.sleep(AGAIN_AFTER)
-            await self._open_again()
-        else:
-            if self.load is not None:
-                self.load.free(connection)
+            return False
+        if self.load is not None:
+            self.load.free(connection)
+        return True
 
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)

@@ -112,7 +112,7 @@ class Terminal:
             transient=True,
             disable=not errors.is_terminal,
         )
-        self._task = self._bar.add_task("", total=None)
+        self._task = self._bar.add_task("", total=0)
 
     def connecting(self, done: int, total: int) -> None:
         """Move the bar."""
@@ -138,8 +138,8 @@ class Terminal:
         self._bar.stop()
 
     def _show(self, what: str, done: float, total: float) -> None:
-        self._bar.start()
         self._bar.update(self._task, description=what, completed=done, total=total)
+        self._bar.start()
         self._bar.refresh()
 
 
@@ -155,7 +155,7 @@ def table(report: Report) -> Table:
     ]
     if report.devices:
         rows += [
-            ("listening", f"{report.senders:,} senders, {report.devices} sockets each"),
+            ("listening", f"{report.senders:,} senders, sockets each: {report.devices}"),
             ("mark to socket", _latencies(report.socket_ms)),
             ("deliveries", f"{report.deliveries:,}"),
         ]

@@ -38,8 +38,8 @@ GRACE = 5.0
 SETTLE = 0.2
 """Seconds after the last one in which one that is too many may come."""
 
-LOOK_EVERY = 0.1
-"""Seconds between two steps of the progress bar."""
+LOOK_EVERY = 0.5
+"""Seconds between two steps of the progress bar: drawing one stops the load for a millisecond."""
 
 SPARE_FILES = 100
 """Open files beside the connections."""

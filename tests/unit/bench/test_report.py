@@ -125,6 +125,26 @@ def test_a_program_is_told_twice(capsys: pytest.CaptureFixture[str]) -> None:
     assert msgspec.convert(json.loads(last), Report) == report(refused={"503": 1})
 
 
+def test_a_terminal_gets_a_bar(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On standard error: it shows how far connecting, then the load has come."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    terminal = Terminal()
+    terminal.connecting(3, 40)
+    shown = capsys.readouterr()
+    terminal.running(5.0, 60.0)
+    later = capsys.readouterr()
+    terminal.close()
+    assert "connections" in shown.err
+    assert "3 of 40" in shown.err
+    assert "seconds of load" in later.err
+    assert "5 of 60" in later.err
+    assert (shown.out, later.out) == ("", "")
+
+
 def test_a_bar_is_for_terminals(capsys: pytest.CaptureFixture[str]) -> None:
     """Where nobody looks only the table is printed, on standard output."""
     terminal = Terminal()
