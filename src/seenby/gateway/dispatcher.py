@@ -15,7 +15,6 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import structlog
@@ -27,7 +26,7 @@ from seenby.gateway.partitions import Partitions
 from seenby.gateway.positions import Positions
 from seenby.gateway.repair import Repair
 from seenby.gateway.session import NOWHERE, Begin, Session, State
-from seenby.gateway.source import PAGE, PAGES_PER_QUERY, USERS_PER_QUERY
+from seenby.gateway.source import EVENTS_PER_QUERY, PAGE, USERS_PER_QUERY
 from seenby.model import Position
 from seenby.store.base import Ack, Head, Want
 
@@ -49,6 +48,12 @@ RETRY_AFTER = 0.5
 
 ANSWERED_WITHIN = 3.0
 """Seconds since the store last answered, asked once a second, after which it is taken for gone."""
+
+CROWD = 10
+"""So many arrivals at once are a crowd, ..."""
+
+CROWD_EVERY = 0.06
+"""... and the next ones are let in so many seconds after them."""
 
 RECENT = 50
 """Events looked at to find where a session without a position begins."""
@@ -100,6 +105,7 @@ class Dispatcher:
             epoch_is=self._check_epoch,
         )
         self._arrivals: list[Session] = []
+        self._crowd, self._settled_at = False, 0.0
         self._arrived = asyncio.Event()
         self._behind: dict[Session, None] = {}
         self._wanted = asyncio.Event()
@@ -259,8 +265,12 @@ class Dispatcher:
 
     async def _arrive(self) -> None:
         await self._arrived.wait()
+        # Where many come at once they share queries; whoever comes alone does not wait.
+        if self._crowd:
+            await asyncio.sleep(max(0.0, self._settled_at + CROWD_EVERY - _now()))
         self._arrived.clear()
         arrivals, self._arrivals = self._arrivals, []
+        self._crowd, self._settled_at = len(arrivals) >= CROWD, _now()
         while arrivals:
             batch = arrivals[:USERS_PER_QUERY]
             try:
@@ -365,7 +375,7 @@ class Dispatcher:
 
     async def _read_pages(self) -> None:
         await self._wanted.wait()
-        sessions = list(islice(self._behind, PAGES_PER_QUERY))
+        sessions = self._next_to_read()
         if not sessions:
             self._wanted.clear()
             return
@@ -379,6 +389,18 @@ class Dispatcher:
                 self._want(session)
             # Live events of others pass between two pages.
             await asyncio.sleep(0)
+
+    def _next_to_read(self) -> list[Session]:
+        """Sessions that are behind, as many as one query may serve."""
+        sessions: list[Session] = []
+        events = 0
+        for session in self._behind:
+            missing = self.head(session.user_id) - session.position
+            events += min(max(missing, 1), PAGE)
+            sessions.append(session)
+            if events >= EVENTS_PER_QUERY or len(sessions) >= USERS_PER_QUERY:
+                break
+        return sessions
 
     # Positions and partitions, once a second
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from seenby.gateway.source import PAGE, PAGES_PER_QUERY, USERS_PER_QUERY
+from seenby.gateway.source import EVENTS_PER_QUERY, PAGE, USERS_PER_QUERY
 from seenby.store.base import Want
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ MISSED_AFTER = 2.0
 """Seconds that a healthy bus has to bring an event which the store already shows."""
 
 MISSED_AFTER_UNHEALTHY = 0.5
+
+STREAMS_AT_ONCE = EVENTS_PER_QUERY // PAGE
+"""Each may be missing a whole page."""
 
 log = structlog.get_logger()
 
@@ -151,7 +154,7 @@ class Repair:
         """Read what streams are missing from the store; how many events were news."""
         news = 0
         while users:
-            some, users = users[:PAGES_PER_QUERY], users[PAGES_PER_QUERY:]
+            some, users = users[:STREAMS_AT_ONCE], users[STREAMS_AT_ONCE:]
             streams = [self._hub.streams.get(user_id) for user_id in some]
             wants = [Want(s.user_id, s.seq, PAGE) for s in streams if s is not None and s.known]
             heard_of = {s.user_id: s.highest for s in streams if s is not None}

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 PAGE = 200
 """Events in a page of the backlog."""
 
-PAGES_PER_QUERY = 50
-"""Bounds a query to ten thousand events."""
+EVENTS_PER_QUERY = 10_000
+"""About so many events are asked for at once, whoever they belong to."""
 
 USERS_PER_QUERY = 1000
 
