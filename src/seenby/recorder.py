@@ -112,8 +112,8 @@ class Recorder:
     def take(self, marks: Sequence[Mark], tell: Tell) -> None:
         """Record *marks* as record() does, and call *tell* once instead of being waited for.
 
-        For whoever answers hundreds of requests per commit: a call costs 0.1 us, where a future
-        and a task to wait for it cost 6.
+        For whoever answers hundreds of requests per commit: to be told costs 0.4 us, where a task
+        that waits for a future costs 8.
 
         Raises:
             Overloaded: too many marks wait already.

@@ -1,7 +1,7 @@
 """The fast lane: ordinary marks are answered here, every other connection goes to aiohttp.
 
-A mark through aiohttp costs the event loop 97 us, nearly all of it aiohttp's own (parser, request,
-router, response, task); here it costs 30. The lane stands where connections arrive: as long as one
+Before its commit and after it, a mark costs the event loop 119 us through aiohttp (parser, request,
+router, response, task) and 21 here. The lane stands where connections arrive: as long as one
 brings ordinary marks (``heads``) it is served here (``connection``).
 """
 
