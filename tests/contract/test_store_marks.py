@@ -255,6 +255,9 @@ def bad_marks() -> dict[str, Mark]:
             "accented": "caf\u00e9",
             "emoji": "\U0001f600",
             "half a pair": "\ud83d",
+            "control": "a\x01",
+            "line break": "a\nb",
+            "form feed": '\\"\x0c',
         }
         bad |= {f"{field} {how}": replace(mark(), **{field: text}) for how, text in wrong.items()}
     return bad

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from seenby.store.connections import Connection, Row, Values
 
 OLDEST = (3, 35, 0)
-"""The first with RETURNING (March 2021)."""
+"""March 2021. What is used here came with 3.33: UPDATE ... FROM."""
 
 BUSY_SECONDS = 5.0
 """For how long SQLite itself waits for another writer before it says that it is busy."""

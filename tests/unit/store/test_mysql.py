@@ -10,7 +10,7 @@ from sqlalchemy import make_url
 
 from seenby.errors import ConfigError, SchemaError
 from seenby.store.connections import Fault
-from seenby.store.mysql import Mysql
+from seenby.store.mysql import Mysql, literal
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPICursor
@@ -87,6 +87,39 @@ def test_an_old_server_is_refused_in_words(version: str) -> None:
     with pytest.raises(SchemaError, match=r"(MariaDB 10\.6|MySQL 8\.0) or newer is needed") as told:
         Mysql(URL, "pymysql").prepare(cast("DBAPICursor", Cursor(version)))
     assert version in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (42, "42"),
+        ("", "''"),
+        ("it's", r"'it\'s'"),
+        ('say "a"', "'say \"a\"'"),
+        ("\\", r"'\\'"),
+        ("\\'", r"'\\\''"),
+        ([("a", 1)], '("a",1)'),
+        ([(1,), (2,)], "(1),(2)"),
+        ([("a", "b"), ("c", "d")], '("a","b"),("c","d")'),
+        ([("],[", "[]")], '("],[","[]")'),
+        ([('"', "'")], r"""("\"","'")"""),
+        ([("\\", '\\"')], r'("\\","\\\"")'),
+        ([("\\n", "\\u0041")], r'("\\n","\\u0041")'),
+    ],
+    ids=str,
+)
+def test_values_are_written_as_the_server_reads_them(value: object, text: str) -> None:
+    """Quotes and backslashes stay part of the value, whatever stands beside them."""
+    assert literal(value) == text
+
+
+@pytest.mark.parametrize(
+    "wrong", ["\n", "\x00", "\x0c", "\\\n", '"\t', "caf\u00e9", "\ud83d"], ids=ascii
+)
+def test_a_list_has_ids_only(wrong: str) -> None:
+    """What JSON would write in a way that SQL reads otherwise is refused."""
+    with pytest.raises(UnicodeError):
+        literal([("fine", wrong)])
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
