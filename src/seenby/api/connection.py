@@ -70,8 +70,8 @@ class Connection(asyncio.Protocol):
         """The client does not read: there is too much to write already."""
         self.busy = False
         self.began = time.perf_counter()
-        # Clients send the same head again and again. No head is empty.
-        self._head = b"-"
+        # Clients send the same head again and again.
+        self._head = b""
         self._request: Head
         self._prefix = b""
         self._trace = ""
@@ -135,7 +135,7 @@ class Connection(asyncio.Protocol):
     def _serve(self, arrived: bytes) -> None:
         """Begin with what has arrived, request by request, as long as each is answered at once."""
         while arrived:
-            if arrived.startswith(self._head):
+            if self._head and arrived.startswith(self._head):
                 start = len(self._head)
             else:
                 start = self._read_head(arrived)

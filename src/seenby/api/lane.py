@@ -161,4 +161,5 @@ class Lane:
         """Close connections that have asked for nothing since then (perf_counter's seconds)."""
         for connection in list(self._connections):
             if not connection.busy and connection.began < since:
-                connection.close()
+                # Not close(): that would wait for a client that does not read.
+                connection.abort()

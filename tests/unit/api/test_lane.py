@@ -150,6 +150,7 @@ ODD: dict[str, tuple[bytes, int]] = {
     "marks, then health, then marks": (request() + request(b"x") + HEALTH + request(), 4),
     "empty lines before it": (b"\r\n\r\n" + request(), 1),
     "empty lines between": (request() + b"\r\n" + request(), 2),
+    "nothing like HTTP": (b"-\r\n\r\n", 1),
     "rubbish": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 1),
     "a body longer than it says": (request(BODY + b"GET / HT", length=len(BODY)), 1),
 }
