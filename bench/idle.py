@@ -16,7 +16,8 @@ HEARTBEAT = 30.0
 IDLE = 15.0
 """Seconds: half a heartbeat, so half of the connections are pinged, and answer."""
 
-EVENTS = 100_000
+RATE = 20_000
+"""Deliveries per second to either; one after the other, in the same round."""
 
 
 def connections(bench: Bench) -> None:
@@ -28,7 +29,7 @@ def connections(bench: Bench) -> None:
     readings = bench.readings
     with theatre(bench) as (url, hall), side(bench, hall, url) as few:
         few.connect(FEW)
-        few.drain(EVENTS)
+        few.flow(RATE, 2)
         for _ in bench.rounds("15,000 connections"):
             with side(bench, hall, url) as many:
                 [pid] = many.pids.values()
@@ -42,8 +43,7 @@ def connections(bench: Bench) -> None:
                 if there != MANY:
                     for row in ("memory", "idle-cpu"):
                         readings.problem(row, f"{MANY - there:.0f} connections lost")
-                against = few.drain(EVENTS)
-                came = many.drain(EVENTS)
+                against, came = few.flow(RATE, 3), many.flow(RATE, 3)
                 note(readings, "connections", came)
                 for problem in ("missing", "wrong"):
                     if against[problem]:
@@ -51,6 +51,7 @@ def connections(bench: Bench) -> None:
                 readings.add("connections", came["us"] / against["us"])
                 readings.beside("connections", "with 1,000", against["us"], "us per delivery")
                 many.close()
+    readings.remark("connections", f"{RATE:,} deliveries/s, live, to either, in turn")
     readings.remark("memory", "growth of the gateway's resident memory, per connection")
 
 
