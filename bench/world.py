@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 TICK = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
 PARTITIONS = 16
 
 BUFFER_POOL = 2 * 1024**3
@@ -37,36 +38,26 @@ REDO_LOG = 512 * 1024**2
 
 READY_WITHIN = 30.0
 
-SESSION, UTIME, STIME = 3, 11, 12
+SESSION, UTIME, STIME, RSS = 3, 11, 12, 21
 """Fields of /proc/PID/stat behind the name (proc_pid_stat(5))."""
 
 
 def family(pid: int) -> list[int]:
     """A process and its children: all of the session that it began."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        fields = _stat(path)
-        if fields and int(fields[SESSION]) == pid:
-            found.append(int(path.parent.name))
-    return found
+    members = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+    return [member for member in members if (found := _stat(member)) and int(found[SESSION]) == pid]
 
 
 def cpu(pid: int) -> float:
     """CPU seconds of a process and its children so far, to 10 ms."""
-    ticks = 0
-    for member in family(pid):
-        fields = _stat(Path(f"/proc/{member}/stat"))
-        ticks += int(fields[UTIME]) + int(fields[STIME]) if fields else 0
-    return ticks / TICK
+    fields = [found for member in family(pid) if (found := _stat(member))]
+    return sum(int(found[UTIME]) + int(found[STIME]) for found in fields) / TICK
 
 
 def memory(pid: int) -> int:
     """Bytes of a process and its children in memory."""
-    total = 0
-    for member in family(pid):
-        text = Path(f"/proc/{member}/status").read_text(encoding="ascii")
-        total += int(text.partition("VmRSS:")[2].split()[0]) * 1024
-    return total
+    pages = sum(int(fields[RSS]) for member in family(pid) if (fields := _stat(member)))
+    return pages * PAGE
 
 
 def pin(pid: int, cores: set[int]) -> None:
@@ -76,11 +67,13 @@ def pin(pid: int, cores: set[int]) -> None:
             os.sched_setaffinity(int(thread.name), cores)
 
 
-def _stat(path: Path) -> list[str]:
+def _stat(pid: int) -> list[str]:
+    """What stands behind the name in /proc/PID/stat; nothing when the process is gone."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return []
+    return text.rpartition(")")[2].split()
 
 
 class Clock:
@@ -92,7 +85,7 @@ class Clock:
 
     def used(self) -> dict[str, float]:
         """Seconds since the beginning, by name."""
-        return {name: cpu(pid) - self._before[name] for name, pid in self._pids.items()}
+        return {name: max(0.0, cpu(pid) - self._before[name]) for name, pid in self._pids.items()}
 
 
 class World:

@@ -1,0 +1,83 @@
+"""The benchmark's load: what a run of marks says, and what processes use."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from typing import Any
+
+import pytest
+
+from bench.deliver import percentile
+from bench.load import Marks
+from bench.world import Clock, cpu, family, memory
+from tests.servers.wait import wait_until
+
+WELL: dict[str, Any] = {
+    "marks": 1000,
+    "refused": {},
+    "missing": 0,
+    "doubled": 0,
+    "out_of_order": 0,
+    "sockets_lost": 0,
+    "cpu_seconds": 0.05,
+}
+
+
+def test_cost_is_cpu_time_by_mark() -> None:
+    """Microseconds of the processes named, together; the load generator's own apart."""
+    run = Marks(WELL, {"API": 0.1, "MariaDB": 0.05, "gateway": 0.02})
+    assert run.us("API") == pytest.approx(100)
+    assert run.us("API", "MariaDB") == pytest.approx(150)
+    assert run.own_us == pytest.approx(50)
+
+
+def test_all_well_is_no_problem() -> None:
+    """A run in which every mark was recorded and delivered once, in order."""
+    assert Marks(WELL, {}).problems == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"refused": {"503": 2}}, "2 marks refused (503)"),
+        ({"missing": 3}, "3 deliveries missing"),
+        ({"doubled": 1}, "1 deliveries doubled"),
+        ({"out_of_order": 1}, "1 deliveries out of order"),
+        ({"sockets_lost": 4}, "4 sockets lost"),
+        ({"marks": 0}, "no marks"),
+    ],
+)
+def test_whatever_is_not_well_is_said(change: dict[str, Any], said: str) -> None:
+    """A mark that was refused, or a delivery that is missing, makes the run unsound."""
+    assert Marks(WELL | change, {}).problems == [said]
+
+
+def test_percentiles_are_of_sorted_seconds() -> None:
+    """In milliseconds; of nothing, 0."""
+    late = [number / 1000 for number in range(100)]
+    assert percentile(late, 0.5) == pytest.approx(50)
+    assert percentile(late, 0.99) == pytest.approx(99)
+    assert percentile([], 0.99) == 0
+
+
+def test_a_process_is_counted_with_its_children() -> None:
+    """CPU time and memory are those of all processes of the session that one began."""
+    command = ["sh", "-c", "sleep 60 & wait"]
+    with subprocess.Popen(command, start_new_session=True) as process:
+        try:
+            wait_until("the child is there", lambda: len(family(process.pid)) == 2)
+            assert process.pid in family(process.pid)
+            assert memory(process.pid) > 0
+            assert cpu(process.pid) >= 0
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_a_clock_counts_from_its_start() -> None:
+    """What a process used before is not counted; one that is gone uses nothing more."""
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
+        clock = Clock(sleep=process.pid)
+        process.kill()
+    assert clock.used() == {"sleep": 0.0}
