@@ -28,9 +28,10 @@ LINES_MAX = 64
 """Header lines, half of what aiohttp takes."""
 
 # Visible ASCII and spaces; a tab, a folded line or any other byte is not ordinary.
-_LINE = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[ -~]*\r\n"
+_NAME = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_LINE = _NAME + rb":[ -~]*\r\n"
 _LINES = re.compile(rb"(?:" + _LINE + rb")+\r\n").fullmatch
-_BEGUN = re.compile(rb"(?:" + _LINE + rb")*(?:[ -~]+\r?|\r)?").fullmatch
+_BEGUN = re.compile(rb"(?:" + _LINE + rb")*(?:" + _NAME + rb"(?::[ -~]*\r?)?|\r)?").fullmatch
 
 _HOST = re.compile(rb"[0-9A-Za-z.:_\[\]-]+").fullmatch
 _LENGTH = re.compile(rb"[1-9][0-9]{0,4}").fullmatch

@@ -165,6 +165,8 @@ class TestBegun:
             START + b"Host: x\n\n",
             START + b"Host: x\r\nY\r\n",
             START + b"X: \x00",
+            START + b'Host: x\r\n{"msg_id',
+            START + b"Host : x",
             START + b"Host: x\r\r",
             START + b"X: " + b"x" * HEAD_MAX,
         ],
