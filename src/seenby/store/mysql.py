@@ -178,8 +178,8 @@ class Mysql:
     def together(self, cursor: DBAPICursor, said: Sequence[tuple[str, Values]]) -> list[list[Row]]:
         """Run statements one after the other, sent in one packet.
 
-        A trip costs 45 us in the server and 65 here, to wake each other up; most statements of a
-        single mark cost less. An error ends the packet: there are no results behind it.
+        A trip costs 35 to 45 us in the server and 30 to 65 here, to wake each other up; most
+        statements of a single mark cost less. An error ends the packet: there are no results behind it.
         """
         cursor.execute(
             ";".join(
@@ -314,7 +314,7 @@ def literal(value: object) -> str:
 
     A string in JSON reads the same in SQL, for ids are printable ASCII, of which JSON escapes the
     quote and the backslash only (the session's ``sql_mode`` leaves both escapes valid). So a whole
-    list is written in C: by the driver's own way it would take six times as long.
+    list is written in C, in 0.14 us per mark; the drivers escape value by value, in 2 to 3 us.
 
     Raises:
         UnicodeError: a string in a list has characters that no id has.

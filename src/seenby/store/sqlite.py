@@ -42,8 +42,8 @@ CACHE_KIB = 32_768
 
 CHECKPOINT_PAGES = 4000
 """How long the write-ahead log grows (16 MB) before its pages are carried into the file. A batch of
-300 writes 600 pages: at SQLite's default of 1000 nearly every commit carried them. With the cache a
-mark costs 35 us instead of 49."""
+300 writes 600 pages: at SQLite's default of 1000 nearly every commit carried them. With a
+larger cache a mark costs 35 to 40 us instead of 49."""
 
 # PROTOCOL: another process was faster at the write-ahead log's locks, again and again.
 PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
