@@ -110,6 +110,7 @@ class Side:
             "kafka_us": kafka * each,
             "load_us": came["cpu_seconds"] * each,
             "share": sum(cpu.values()) / max(came["seconds"], 1e-3),
+            "busy": (sum(cpu.values()) + kafka + came["cpu_seconds"]) / max(came["seconds"], 1e-3),
             "rescued": sum(gateway.metric("seenby_rescued_total") for gateway in self.gateways),
         }
 
@@ -202,6 +203,9 @@ def one_and_two(bench: Bench) -> None:
             readings.add("latency-50000", live["p99_ms"], "p99")
             readings.beside("latency-50000", "p50", live["p50_ms"], "ms")
             readings.beside("latency-50000", "written", live["written_per_second"], "per s")
+            readings.beside(
+                "latency-50000", "cores that gateway, Kafka and load keep busy", live["busy"], ""
+            )
 
 
 def three_devices(bench: Bench) -> None:
