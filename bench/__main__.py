@@ -33,21 +33,21 @@ if TYPE_CHECKING:
 
 MEASUREMENTS = (
     Measurement(
-        ("gateway-cpu", "gateway-rate", "two-gateways", "latency-50000"), 75, deliveries.one_and_two
+        ("gateway-cpu", "gateway-rate", "two-gateways", "latency-50000"), 60, deliveries.one_and_two
     ),
     Measurement(("three-devices",), 30, deliveries.three_devices),
     Measurement(("kafka-latency",), 22, deliveries.paced),
-    Measurement(("memory", "idle-cpu", "connections"), 105, idle.connections),
+    Measurement(("memory", "idle-cpu", "connections"), 135, idle.connections),
     Measurement(("reconnect",), 45, reconnect.reconnect),
     Measurement(
         ("marks", "mark-cpu", "batch", "socket-marks", "latency-1000", "latency-5000"),
-        105,
+        92,
         marks.all_in,
     ),
     Measurement(("api-alone",), 40, marks.alone),
     Measurement(("embedded",), 25, marks.embedded),
     Measurement(("start",), 6, idle.start),
-    Measurement(("full-table",), 110, growth.full_table),
+    Measurement(("full-table",), 92, growth.full_table),
 )
 
 SETUP = 10.0
