@@ -79,10 +79,10 @@ def _of_row(row: Row, reading: Reading) -> list[Line]:
         first = figure is row.figures[0]
         values = reading.rounds.get(figure.name)
         seen = spread(values) if values else None
-        words = row.words if first else ""
+        words = row.words if first else "the same"
         found.append(
             Line(
-                figure=f"{words}: {figure.name}" if figure.name and words else words or figure.name,
+                figure=f"{words}: {figure.name}" if figure.name else words,
                 median=quantity(seen.median, figure.unit) if seen else "-",
                 between=f"{number(seen.low)} to {number(seen.high)}" if seen else "-",
                 target=wanted(figure, figure.target),
