@@ -373,7 +373,7 @@ async def test_the_lag_of_a_node_is_visible_in_kafka(kafka_brokers: str, made: s
 
 async def test_a_busy_loop_is_given_two_batches_at_most(kafka_brokers: str, made: str) -> None:
     """What waits in memory is bounded: the rest stays in Kafka until the loop has time."""
-    count = 40 * BATCH
+    count = 4 * BATCH
     async with feeding(kafka_brokers, made, "ann") as here:
         assert isinstance(here.feed, KafkaFeed)
         feed = here.feed
