@@ -1,6 +1,7 @@
-"""Deliveries only: ready-made events go into Kafka, and sockets take what the gateways send.
+"""Deliveries only: ready-made events go into Kafka, and devices take what the gateways send.
 
-A process of its own, told what to do by one JSON document a line (``bench.driver`` speaks to it).
+A process of its own, told what to do by one JSON document a line (``load.Stage`` speaks to it);
+the devices are another (``sink.c``), so that reading costs no more than it must.
 The marks' side (API, database) is left out, so that the topic can be filled faster than any
 gateway reads. Events are seenby's own: with seqs in order for each sender, the epoch's header and
 the commit's time; what is counted on the other side is every event once, in order, on each device.
@@ -12,28 +13,24 @@ import asyncio
 import json
 import random
 import resource
+import subprocess
 import sys
 import time
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import uvloop
 from confluent_kafka import Producer
 
 from bench.returning import Returning
 from seenby import events as wire
-from seenby.bench.sockets import Sockets
 from seenby.bus.partitions import partition_of
 from seenby.gateway import frames
 from seenby.model import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from seenby.bench.sockets import Socket
-
-MARK = b'"msg_id":"'
-SEQ = b'"seq":'
+    from collections.abc import Iterable
 
 WEBSOCKET_HEAD = 4
 """Bytes before a frame of 126 bytes and more (RFC 6455, section 5.2)."""
@@ -73,8 +70,50 @@ def producer(brokers: str, linger: int) -> Producer:
     )
 
 
+class Sink:
+    """The program ``sink.c``: devices that check what they are sent."""
+
+    def __init__(self, program: str) -> None:
+        self._process = subprocess.Popen(  # noqa: S603 -- our own
+            [program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.cpu = 0.0
+
+    def connect(self, targets: Iterable[tuple[int, str]]) -> int:
+        """Connect a device to each port and target; how many there are then."""
+        for port, target in targets:
+            print("connect", port, target, file=self._process.stdin)
+        return int(self._ask("connected")["sockets"])
+
+    def messages(self) -> int:
+        """How many messages have come."""
+        return int(self._ask("messages")["messages"])
+
+    def wait(self, messages: int) -> dict[str, Any]:
+        """Return when so many messages have come, or none for a while: what the program says.
+
+        ``cpu`` is then what it used since it was asked for the last time.
+        """
+        came = self._ask(f"wait {messages} {PATIENCE}")
+        before, self.cpu = self.cpu, came["cpu"]
+        return came | {"cpu": self.cpu - before}
+
+    def close(self) -> None:
+        """Cut all devices."""
+        self._process.kill()
+        self._process.communicate()
+
+    def _ask(self, question: str) -> dict[str, Any]:
+        print(question, file=self._process.stdin, flush=True)
+        line = self._process.stdout.readline() if self._process.stdout else ""
+        if not line:
+            raise RuntimeError("the sink has ended, see above")
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+
 class Audience:
-    """Users of one topic, their devices' sockets, and what has come over them.
+    """Users of one topic, their devices, and what they are owed.
 
     ``turn`` gives the users one after the other, ``owed`` is how many messages there should be,
     ``taken`` how many were reported.
@@ -84,53 +123,40 @@ class Audience:
             which of them), ``users``, ``devices`` per user, ``topic``, ``partitions``, ``tag``.
     """
 
-    def __init__(self, order: dict[str, Any], dice: random.Random) -> None:
+    def __init__(self, order: dict[str, Any], dice: random.Random, sink: Sink) -> None:
         self.users = [f"{order['tag']}{number}" for number in range(order["users"])]
         self.seqs = dict.fromkeys(self.users, 0)
         dice.shuffle(self.users)
         self.turn = cycle(self.users)
         self.topic: str = order["topic"]
         self.devices: int = order["devices"]
-        self.sockets = Sockets(self.took)
+        self.sink = sink
         self.owed = self.taken = 0
-        self.wrong = 0
-        self.late: list[float] = []
-        self.timed = False
         self._order = order
         self._dice = dice
 
-    async def connect(self) -> None:
-        """All devices of all users, each at its gateway."""
-        gateways: list[str] = self._order["gateways"]
-        at: dict[str, list[dict[str, str]]] = {url: [] for url in gateways}
-        for user in self.users:
-            if self._order["spread"] == "partition":
-                partitions = self._order["partitions"]
-                chosen = partition_of(user, partitions) * len(gateways) // partitions
-            else:
-                chosen = self._dice.randrange(len(gateways))
-            at[gateways[chosen]] += [
-                {"user_id": user, "device_id": f"device{number}"} for number in range(self.devices)
-            ]
-        for url, clients in at.items():
-            await self.sockets.connect(url, clients)
+    def connect(self) -> int:
+        """All devices of all users, each at its gateway; how many there are."""
+        return self.sink.connect(
+            (self._port(user), f"/ws?user_id={user}&device_id=device{number}")
+            for user in self.users
+            for number in range(self.devices)
+        )
 
-    def took(self, socket: Socket, frame: bytes) -> None:
-        """A frame: is it the socket's next?"""
-        seq = int(frame[frame.rfind(SEQ) + len(SEQ) : -1])
-        if seq != socket.seq + 1:
-            self.wrong += 1
-        socket.seq = seq
-        if self.timed:
-            start = frame.find(MARK) + len(MARK)
-            written = int(frame[start : frame.find(b"-", start)])
-            self.late.append(time.time() - written / 1e6)
+    def _port(self, user: str) -> int:
+        gateways: list[str] = self._order["gateways"]
+        chosen = self._dice.randrange(len(gateways))
+        if self._order["spread"] == "partition":
+            partitions = self._order["partitions"]
+            chosen = partition_of(user, partitions) * len(gateways) // partitions
+        return urlsplit(gateways[chosen]).port or 80
 
 
 class Stage:
     """Carries out the orders, one after the other."""
 
-    def __init__(self, brokers: str, epoch: str) -> None:
+    def __init__(self, brokers: str, epoch: str, sink: str) -> None:
+        self._program = sink
         self._headers: list[tuple[str, str | bytes | None]] = [(wire.EPOCH, epoch.encode())]
         self._bulk = producer(brokers, BULK_LINGER)
         self._live = producer(brokers, LIVE_LINGER)
@@ -146,10 +172,11 @@ class Stage:
             case "return":
                 return await self._returning.come_back(order["gateway"], order["events"])
             case "connect":
-                audience = self._audiences[order["topic"]] = Audience(order, self._dice)
-                await audience.connect()
+                audience = Audience(order, self._dice, Sink(self._program))
+                self._audiences[order["topic"]] = audience
                 frame = frames.receipt(event(audience.users[-1], 1), int(time.time()))
-                return {"sockets": len(audience.sockets.all), "bytes": WEBSOCKET_HEAD + len(frame)}
+                sockets = await asyncio.to_thread(audience.connect)
+                return {"sockets": sockets, "bytes": WEBSOCKET_HEAD + len(frame)}
         return await self._with(self._audiences[order["topic"]], order)
 
     async def _with(self, audience: Audience, order: dict[str, Any]) -> dict[str, Any]:
@@ -161,7 +188,7 @@ class Stage:
             case "deliver":
                 return await self._deliver(audience, order["events"], order["rate"])
             case _:
-                audience.sockets.close()
+                audience.sink.close()
                 del self._audiences[audience.topic]
                 return {}
 
@@ -176,34 +203,38 @@ class Stage:
 
     async def _fill(self, audience: Audience, events: int) -> dict[str, Any]:
         """Write events as fast as Kafka takes them, while the gateways are held."""
-        before = audience.sockets.messages
+        before = audience.sink.messages()
         for number in range(events):
             self._write(self._bulk, audience)
             if number % 200 == 0:
                 self._bulk.poll(0)
         await asyncio.to_thread(_flush, self._bulk)
-        await asyncio.sleep(0)
-        return {"early": audience.sockets.messages - before}
+        return {"early": audience.sink.messages() - before}
 
     async def _take(self, audience: Audience, since: float) -> dict[str, Any]:
         """Wait until all that was written has come to all devices.
 
         *since*: the moment, by the machine's monotonic clock, at which the gateways were let go.
         """
-        last = time.monotonic()
-        used, sockets = _used(), audience.sockets
-        seen = audience.taken
-        while seen < audience.owed and time.monotonic() - last < PATIENCE:
-            await asyncio.sleep(0.002)
-            if sockets.messages > seen:
-                seen, last = sockets.messages, time.monotonic()
-        result = _came(audience, last - since, _used() - used)
-        audience.taken = audience.owed = seen
+        came = await asyncio.to_thread(audience.sink.wait, audience.owed)
+        messages = came["messages"] - audience.taken
+        seconds = came["last"] - since
+        result = {
+            "deliveries": messages,
+            "missing": audience.owed - came["messages"],
+            "wrong": came["wrong"],
+            "lost_sockets": came["lost"],
+            "seconds": seconds,
+            "per_second": messages / seconds if messages else 0.0,
+            "cpu_seconds": came["cpu"],
+            "p50_ms": came["p50_ms"],
+            "p99_ms": came["p99_ms"],
+        }
+        audience.taken = audience.owed = came["messages"]
         return result
 
     async def _deliver(self, audience: Audience, events: int, rate: float) -> dict[str, Any]:
         """Write events at a fixed rate, and time their arrival."""
-        audience.timed, audience.late = True, []
         kafka, tick = (self._live, LIVE_TICK) if rate <= LIVE_UP_TO else (self._bulk, BULK_TICK)
         began = time.monotonic()
         used = _used()
@@ -217,31 +248,14 @@ class Stage:
             kafka.poll(0)
             await asyncio.sleep(tick)
         wrote = time.monotonic() - began
+        await asyncio.to_thread(_flush, kafka)
         used_writing = _used() - used
         result = await self._take(audience, began)
-        await asyncio.to_thread(_flush, kafka)
-        audience.timed = False
-        late = sorted(audience.late)
         result["cpu_seconds"] += used_writing
         return result | {
             "written_per_second": events / wrote,
-            "p50_ms": percentile(late, 0.5),
-            "p99_ms": percentile(late, 0.99),
             "behind_ms": 1000 * behind / rate,
         }
-
-
-def _came(audience: Audience, seconds: float, used: float) -> dict[str, Any]:
-    came = audience.sockets.messages - audience.taken
-    return {
-        "deliveries": came,
-        "missing": audience.owed - audience.sockets.messages,
-        "wrong": audience.wrong,
-        "lost_sockets": audience.sockets.lost,
-        "seconds": seconds,
-        "per_second": came / seconds if seconds else 0.0,
-        "cpu_seconds": used,
-    }
 
 
 def _flush(kafka: Producer) -> None:
@@ -254,14 +268,9 @@ def _used() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def percentile(ordered: Sequence[float], share: float) -> float:
-    """Of sorted seconds, in milliseconds."""
-    return 1000 * ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
-
-
-async def obey_all(brokers: str, epoch: str) -> None:
+async def obey_all(brokers: str, epoch: str, sink: str) -> None:
     """Carry out what comes on standard input, until it ends."""
-    stage = Stage(brokers, epoch)
+    stage = Stage(brokers, epoch, sink)
     while line := await asyncio.to_thread(sys.stdin.readline):
         print(json.dumps(await stage.obey(json.loads(line))), flush=True)
 

@@ -120,7 +120,7 @@ def theatre(bench: Bench) -> Iterator[tuple[str, Stage]]:
     """A database for gateways, and a stage that writes events of its epoch."""
     url = bench.world.database()
     [[epoch]] = bench.world.sql(url, "SELECT value FROM meta WHERE name = 'epoch'")
-    with stage(bench.world.kafka.brokers, epoch) as hall:
+    with stage(bench.world.kafka.brokers, epoch, bench.world.folder) as hall:
         yield url, hall
 
 

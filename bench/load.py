@@ -120,9 +120,9 @@ class Stage:
 
 
 @contextmanager
-def stage(brokers: str, epoch: str) -> Iterator[Stage]:
-    """A process that fills topics and takes what gateways send."""
-    command = [sys.executable, "-m", "bench.deliver", brokers, epoch]
+def stage(brokers: str, epoch: str, folder: Path) -> Iterator[Stage]:
+    """A process that fills topics; ``sink.c``, compiled into *folder*, takes what gateways send."""
+    command = [sys.executable, "-m", "bench.deliver", brokers, epoch, compiled("sink", folder)]
     with subprocess.Popen(  # noqa: S603 -- our own
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -132,21 +132,27 @@ def stage(brokers: str, epoch: str) -> Iterator[Stage]:
             process.kill()
 
 
+def compiled(name: str, folder: Path) -> str:
+    """The C program *name*, compiled into *folder* if it is not there yet."""
+    program, source = folder / name, Path(__file__).with_name(f"{name}.c")
+    if not program.exists():
+        subprocess.run(  # noqa: S603 -- our own
+            ["cc", "-O2", "-D_GNU_SOURCE", "-o", str(program), str(source)],  # noqa: S607 -- on the PATH, as it is for setup.py
+            check=True,
+        )
+    return str(program)
+
+
 class Limit:
     """The C send loop, compiled here."""
 
     def __init__(self, folder: Path) -> None:
-        self._program = folder / "limit"
-        source = Path(__file__).with_name("limit.c")
-        subprocess.run(  # noqa: S603 -- our own
-            ["cc", "-O2", "-o", str(self._program), str(source)],  # noqa: S607 -- on the PATH, as it is for setup.py
-            check=True,
-        )
+        self._program = compiled("limit", folder)
 
     def us(self, sockets: int, size: int, sends: int) -> float:
         """CPU microseconds for one send of *size* bytes to one of so many sockets."""
         done = subprocess.run(  # noqa: S603 -- our own
-            [str(self._program), str(sockets), str(size), str(sends)],
+            [self._program, str(sockets), str(size), str(sends)],
             check=True,
             capture_output=True,
             text=True,

@@ -28,7 +28,7 @@ def reconnect(bench: Bench) -> None:
     """All devices leave, miss 20 events each, and come back."""
     users = [f"back-{number}" for number in range(DEVICES)]
     world, readings = bench.world, bench.readings
-    with apart(bench) as (api, gateway, pids), stage(world.kafka.brokers, "") as hall:
+    with apart(bench) as (api, gateway, pids), stage(world.kafka.brokers, "", world.folder) as hall:
         for number in bench.rounds("reconnect"):
             hall.order("visit", gateway=gateway.gateway, users=users)
             mark_all(api.api, users, f"r{number}")
