@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 CLOSE_WITHIN = 5.0
 """Seconds a client has to answer a close before its socket is cut."""
 
-TICK = 0.25
+TICK = 0.1
 """Seconds between two looks at the sessions that are due."""
 
 HARD_FRAME_LIMIT = 2 * frames.MAX_MESSAGE

@@ -47,7 +47,7 @@ HELLO_WITHIN = 10.0
 SILENCE_LIMIT = 90.0
 """Seconds without any word (pongs count) after which the client is taken for gone."""
 
-ASK_EVERY = 0.7
+ASK_EVERY = 0.9
 """Seconds from one question for a device's position to the next. With the wheel's tick it is less
 than the second within which a ping follows a push."""
 
