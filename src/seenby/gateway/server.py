@@ -162,7 +162,8 @@ class Gateway:
                     continue
                 session.expire(now)
                 self._wheel.add(session, session.deadline())
-                self.write(session)
+                if session.has_data:
+                    self.write(session)
             except Exception:
                 # The one timer of all connections must outlive a broken one.
                 log.exception("look_failed", user=session.user_id)

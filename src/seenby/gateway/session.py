@@ -47,9 +47,9 @@ HELLO_WITHIN = 10.0
 SILENCE_LIMIT = 90.0
 """Seconds without any word (pongs count) after which the client is taken for gone."""
 
-ASK_EVERY = 0.9
-"""Seconds from one question for a device's position to the next. With the wheel's tick it is less
-than the second within which a ping follows a push."""
+ASK_WITH, ASK_WITHIN = 0.6, 0.9
+"""Seconds after a push when a question for the device's position goes out with another push, or by
+itself. With the wheel's tick that is within a second of it."""
 
 NOWHERE = -1
 """The position before a session has its place in the stream."""
@@ -134,6 +134,7 @@ class Session:
         "_hello_by",
         "_out",
         "_ping_at",
+        "_unasked_since",
         "batch",
         "caller",
         "confirms",
@@ -180,7 +181,8 @@ class Session:
         self._ping_at = now + frames.HEARTBEAT
         self._hello_by = now + HELLO_WITHIN
         self._expires_at = math.inf
-        self._asked_at = now - ASK_EVERY
+        self._asked_at = now - ASK_WITHIN
+        self._unasked_since: float | None = None
         self._asked_seq = self._confirmed_seq = NOWHERE
         self._errors: list[float] | None = None
 
@@ -400,19 +402,21 @@ class Session:
     def ask(self, now: float) -> bool:
         """Ask a silent client's device how far it is, behind what is to be written.
 
-        Not more often than every ASK_EVERY seconds: asked again so soon, the ping is made due
-        for later, and True says so.
+        A question that goes out with a push costs no write of its own. So it waits for one, once
+        ASK_WITH seconds have passed since the first push that it is for, but never longer than
+        ASK_WITHIN: it is then made due by itself, and True says so.
         """
         if not self.confirms or self.position <= self._asked_seq or self.state is State.CLOSED:
             return False
-        due = self._asked_at + ASK_EVERY
-        if now >= due:
-            self._ping(now)
+        if self._unasked_since is None:
+            if now < self._asked_at + ASK_WITHIN:
+                self._unasked_since = now
+                self._ping_at = min(self._ping_at, now + ASK_WITHIN)
+                return True
+        elif now < self._unasked_since + ASK_WITH:
             return False
-        if self._ping_at <= due:
-            return False
-        self._ping_at = due
-        return True
+        self._ping(now)
+        return False
 
     def expire(self, now: float) -> None:
         """Do what is due: ping, or close."""
@@ -430,10 +434,16 @@ class Session:
     def _ping(self, now: float) -> None:
         self._asked_seq = self.position
         self._asked_at = now
+        self._unasked_since = None
         self._out.append(Ping(b"%d" % max(0, self.position)))
         self._ping_at = now + frames.HEARTBEAT
 
     # Out
+
+    @property
+    def has_data(self) -> bool:
+        """Whether something is to be written."""
+        return bool(self._out)
 
     def data_to_send(self) -> list[Outgoing]:
         """What is to be written now, in order."""

@@ -8,7 +8,8 @@ import pytest
 
 from seenby.gateway import disconnect, frames
 from seenby.gateway.session import (
-    ASK_EVERY,
+    ASK_WITH,
+    ASK_WITHIN,
     HELLO_WITHIN,
     NOWHERE,
     SILENCE_LIMIT,
@@ -214,31 +215,48 @@ class TestSilentClients:
         assert session.deadline() == pytest.approx(31.0)
 
     def test_it_is_not_asked_again_too_soon(self) -> None:
-        """The ping for what was pushed meanwhile is due later, once."""
+        """The ping for what was pushed meanwhile is due by itself, once."""
         session = begun(silent("phone"))
         push(session, 21)
         session.ask(1.0)
         push(session, 22)
         assert session.ask(1.1)
-        assert session.deadline() == pytest.approx(1.0 + ASK_EVERY)
+        assert session.deadline() == pytest.approx(1.1 + ASK_WITHIN)
         push(session, 23)
         assert not session.ask(1.2)
         sent(session)
-        session.expire(1.0 + ASK_EVERY)
+        session.expire(1.1 + ASK_WITHIN)
         assert sent(session) == [b"23"]
 
-    def test_a_push_when_it_may_be_asked_again_takes_the_ping_along(self) -> None:
-        """What was due for later is then not due any more."""
+    def test_a_later_push_takes_the_ping_along(self) -> None:
+        """What was due by itself is then not due any more."""
         session = begun(silent("phone"))
         push(session, 21)
         session.ask(1.0)
         push(session, 22)
-        assert session.ask(1.5)
+        assert session.ask(1.1)
         push(session, 23)
-        assert not session.ask(2.0)
+        assert not session.ask(1.1 + ASK_WITH)
         assert sent(session)[-1] == b"23"
-        session.expire(2.1)
+        session.expire(1.1 + ASK_WITHIN)
         assert sent(session) == []
+
+    def test_every_push_is_followed_by_a_ping_within_a_second(self) -> None:
+        """Whatever the pushes' rate, and with a wheel that looks every tenth of a second."""
+        for pause in (0.05, 0.3, 0.55, 0.7, 0.95, 3.0):
+            session = begun(silent("phone"))
+            unasked: dict[int, float] = {}
+            for tick in range(400):
+                now = tick / 10
+                session.expire(now)
+                if now % pause < 0.1:
+                    seq = session.position + 1
+                    push(session, seq)
+                    session.ask(now)
+                    unasked[seq] = now
+                for asked in (int(item) for item in sent(session) if isinstance(item, bytes)):
+                    unasked = {seq: at for seq, at in unasked.items() if seq > asked}
+                assert all(now - at <= 1.0 + 1e-9 for at in unasked.values())
 
     def test_one_that_never_answers_is_not_pinged_for_the_same_push_again(self) -> None:
         """What was asked once is not asked every second."""
