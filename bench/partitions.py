@@ -25,6 +25,7 @@ import zlib
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
     Owners = Callable[[int, int], Sequence[int]]
     """By partition, the gateway of its users, given the numbers of partitions and gateways."""
+
+    Line = list[tuple[float, float]]
 
 PARTITIONS = (16, 64, 256)
 GATEWAYS = (1, 2, 4, 8, 16, 32, 64)
@@ -207,55 +210,40 @@ def table(people: Crowd) -> list[str]:
 def picture(many: Crowd, few: Crowd) -> str:
     """Three charts over the number of gateways."""
 
-    def line(value: Callable[[int], float]) -> list[tuple[float, float]]:
-        return [(gateways, value(gateways)) for gateways in GATEWAYS]
+    def chance(devices: int) -> list[Spread]:
+        return [at_random(many, SHOWN_PARTITIONS, gateways, devices) for gateways in GATEWAYS]
 
-    def chance(devices: int) -> Callable[[int], Spread]:
-        return lambda gateways: at_random(many, SHOWN_PARTITIONS, gateways, devices)
+    def part(partitions: int, owners: Owners) -> list[Spread]:
+        return [by_part(many, partitions, gateways, 1, owners) for gateways in GATEWAYS]
 
-    def part(partitions: int, owners: Owners) -> Callable[[int], Spread]:
-        return lambda gateways: by_part(many, partitions, gateways, 1, owners)
+    def line(spreads: Sequence[Spread], value: Callable[[Spread], float]) -> Line:
+        return [(len(spread.read), value(spread)) for spread in spreads]
 
-    x = "gateways"
-    single, several, sent = chance(1), chance(DEVICES), part(SHOWN_PARTITIONS, consistent)
-    rings = {
-        f"{partitions} partitions, nginx's ring": line(
-            lambda gateways, ring=part(partitions, consistent): ring(gateways).busiest
-        )
-        for partitions in PARTITIONS
-    }
+    read, us, busiest = attrgetter("amplification"), attrgetter("us"), attrgetter("busiest")
+    single, several = chance(1), chance(DEVICES)
+    rings = {partitions: part(partitions, consistent) for partitions in PARTITIONS}
+    sparse = [at_random(few, max(PARTITIONS), gateways, 1) for gateways in GATEWAYS]
     plain = part(SHOWN_PARTITIONS, modulo)
+    reading = {
+        f"at random, {SHOWN_USERS:,} users": line(single, read),
+        f"at random, {FEW_USERS:,} users, {max(PARTITIONS)} partitions": line(sparse, read),
+        "by part": line(plain, read),
+    }
+    cpu = {
+        "at random": line(single, us),
+        f"at random, {DEVICES} devices per user": line(several, us),
+        "by part": line(plain, us),
+    }
+    balance = {
+        f"{partitions} partitions, nginx's ring": line(spreads, busiest)
+        for partitions, spreads in rings.items()
+    }
+    balance[f"{SHOWN_PARTITIONS} partitions, modulo"] = line(plain, busiest)
     return svg(
         [
-            Chart(
-                "Reading: all gateways together",
-                x,
-                "records read / records written",
-                {
-                    f"at random, {SHOWN_USERS:,} users": line(lambda g: single(g).amplification),
-                    f"at random, {FEW_USERS:,} users, {max(PARTITIONS)} partitions": line(
-                        lambda g: at_random(few, max(PARTITIONS), g, 1).amplification
-                    ),
-                    "by part": line(lambda g: sent(g).amplification),
-                },
-            ),
-            Chart(
-                "Gateway CPU per delivery",
-                x,
-                "microseconds",
-                {
-                    "at random": line(lambda g: single(g).us),
-                    f"at random, {DEVICES} devices per user": line(lambda g: several(g).us),
-                    "by part": line(lambda g: sent(g).us),
-                },
-            ),
-            Chart(
-                "Balance: users sent by part",
-                x,
-                "busiest gateway / mean",
-                rings
-                | {f"{SHOWN_PARTITIONS} partitions, modulo": line(lambda g: plain(g).busiest)},
-            ),
+            Chart("All gateways' reading", "gateways", "records read / records written", reading),
+            Chart("Gateway CPU per delivery", "gateways", "microseconds", cpu),
+            Chart("Users sent by part", "gateways", "busiest gateway / mean", balance),
         ],
         "What gateways read and need, by their number, with users sent at random and by part",
     )
