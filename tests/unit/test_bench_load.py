@@ -5,14 +5,22 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from typing import Any
+import threading
+import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from websockets.sync.server import serve
 
-from bench.deliver import percentile
-from bench.load import Marks
+from bench.deliver import Sink
+from bench.load import Marks, compiled
 from bench.world import Clock, cpu, family, memory
 from tests.servers.wait import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from websockets.sync.server import ServerConnection
 
 WELL: dict[str, Any] = {
     "marks": 1000,
@@ -54,12 +62,30 @@ def test_whatever_is_not_well_is_said(change: dict[str, Any], said: str) -> None
     assert Marks(WELL | change, {}).problems == [said]
 
 
-def test_percentiles_are_of_sorted_seconds() -> None:
-    """In milliseconds; of nothing, 0."""
-    late = [number / 1000 for number in range(100)]
-    assert percentile(late, 0.5) == pytest.approx(50)
-    assert percentile(late, 0.99) == pytest.approx(99)
-    assert percentile([], 0.99) == 0
+def test_the_sink_checks_what_it_is_sent(tmp_path: Path) -> None:
+    """Each message must be its device's next, however long its frame; pings are answered."""
+    answered = threading.Event()
+
+    def serve_one(connection: ServerConnection) -> None:
+        for seq, length in ((1, 10), (2, 1000), (4, 70_000)):
+            msg_id = f"{time.time() * 1e6:.0f}-{seq}"
+            connection.send(f'{{"msg_id":"{msg_id}","x":"{"x" * length}","seq":{seq}}}')
+        if connection.ping(b"there?").wait(10):
+            answered.set()
+        connection.recv()
+
+    with serve(serve_one, "127.0.0.1", 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = server.socket.getsockname()[1]
+        sink = Sink(compiled("sink", tmp_path))
+        try:
+            assert sink.connect((port, f"/ws?user_id={name}") for name in "ab") == 2
+            came = sink.wait(6)
+            assert answered.wait(10)
+        finally:
+            sink.close()
+    assert (came["messages"], came["wrong"], came["lost"]) == (6, 2, 0)
+    assert 0 < came["p50_ms"] <= came["p99_ms"] < 60_000
 
 
 def test_a_process_is_counted_with_its_children() -> None:
