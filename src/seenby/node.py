@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import errno
 import gc
+import resource
 import signal
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -89,6 +90,7 @@ async def run(
         StoreUnavailable: the database does not answer at the start.
         ConfigError: a port is taken, or a key file holds no key that serves.
     """
+    _allow_many_sockets()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -269,6 +271,17 @@ async def _start_api(shared: _Shared, publisher: Publisher | None) -> str:
         port = await lane.listen(settings.api_host, settings.api_port)
     drain.push_async_callback(lane.drain, settings.drain_seconds)
     return f"http://{in_url(settings.api_host)}:{port}"
+
+
+def _allow_many_sockets() -> None:
+    """Open as many files as the system lets this process: each socket is one.
+
+    A shell's own limit is often 1,024, while the hard one is far above it.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Where there is no hard limit, macOS takes no such number for the other one.
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _collect_less() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shlex
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.acceptance.devices import Api, Device
@@ -14,8 +16,6 @@ from tests.servers.seenby import get
 from tests.servers.wait import wait_until
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.acceptance.conftest import Launch
 
 CURL = (
@@ -180,3 +180,16 @@ class TestEmbedded:
         assert all(device.closed and device.closed[1] for device in devices)
         for device in devices:
             device.close()
+
+
+def test_sockets_are_bounded_by_the_systems_hard_limit_only(launch: Launch) -> None:
+    """A shell's lower limit of open files is raised at the start."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, hard - 1, 1024), hard))
+    try:
+        seenby = launch("serve")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    limits = Path(f"/proc/{seenby.process.pid}/limits").read_text(encoding="ascii")
+    [row] = [line.split() for line in limits.splitlines() if line.startswith("Max open files")]
+    assert row[3] == row[4] == str(hard)
