@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 ROUTE = "mark"
 """How metrics call it, on this road and on aiohttp's."""
 
+AT_ONCE = 16
+"""Requests of one client that are refused before the others get a turn: half a millisecond. One
+that sent 10,000 of them kept everybody waiting for 160 ms."""
+
 log = structlog.get_logger()
 
 
@@ -39,7 +43,7 @@ class Connection(asyncio.Protocol):
     """One client, until it asks for anything else than ordinary marks.
 
     Attributes:
-        busy: a mark is under way.
+        busy: a mark is under way, or what has arrived waits for its turn.
         began: when the last request, or else the connection, did (perf_counter's seconds).
     """
 
@@ -134,6 +138,7 @@ class Connection(asyncio.Protocol):
 
     def _serve(self, arrived: bytes) -> None:
         """Begin with what has arrived, request by request, as long as each is answered at once."""
+        answered = 0
         while arrived:
             if self._head and arrived.startswith(self._head):
                 start = len(self._head)
@@ -152,6 +157,10 @@ class Connection(asyncio.Protocol):
             self._needed = 0
             self._begin(request, arrived[start:end])
             arrived = arrived[end:]
+            answered += 1
+            if arrived and answered == AT_ONCE and not self.busy:
+                self.busy = True
+                asyncio.get_running_loop().call_soon(self._take_turn)
             if self.busy or self._choked:
                 self._hold(arrived)
                 return
@@ -257,6 +266,11 @@ class Connection(asyncio.Protocol):
         lane.metrics.request(ROUTE, status, time.perf_counter() - self.began)
         if not transport.is_closing():
             transport.write(b"%b%d\r\nDate: %b\r\n\r\n%b" % (prefix, len(body), lane.date(), body))
+
+    def _take_turn(self) -> None:
+        self.busy = False
+        if not self._choked:
+            self._go_on()
 
     def _go_on(self) -> None:
         """Serve what has arrived meanwhile."""

@@ -11,7 +11,7 @@ import uvloop
 from structlog.testing import capture_logs
 
 from seenby import recorder
-from seenby.api.connection import Connection
+from seenby.api.connection import AT_ONCE, Connection
 from tests.unit.api.conftest import MARK, ORIGIN, running
 from tests.unit.eventually import all_waiting, eventually
 
@@ -292,6 +292,33 @@ class TestOneByOne:
 
         assert shown.index(b'"receipt"') < shown.index(b'"alive"')
         assert not isinstance(wire.protocol, Connection)
+
+    async def test_who_sends_much_that_is_refused_at_once(self, api: Api) -> None:
+        """A client whose requests need no commit does not keep the others waiting for all."""
+        wire = api.wire()
+        wire.send(request(b"x") * 10 * AT_ONCE + HEALTH)
+
+        assert [wire.answers, wire.paused] == [AT_ONCE, True]
+
+        shown = await answered(wire, 10 * AT_ONCE + 1)
+
+        assert not wire.paused
+        assert shown.count(b"400 Bad Request") == 10 * AT_ONCE
+        assert shown.endswith(b'{"status":"alive"}')
+
+    async def test_a_drain_between_two_turns(self, api: Api) -> None:
+        """What is not begun with when the drain comes is not answered, and nothing is left over."""
+        wire, left = api.wire(), api.wire()
+        for one in (wire, left):
+            one.send(request(b"x") * 2 * AT_ONCE)
+        left.leave()
+        api.lane.draining = True
+        with capture_logs() as logs:
+            await eventually(lambda: wire.closed)
+            await all_waiting()
+
+        assert [wire.answers, left.answers] == [AT_ONCE, AT_ONCE]
+        assert logs == []
 
     async def test_rubbish_behind_a_mark(self, api: Api) -> None:
         """A whole mark is answered, whatever comes behind it."""
