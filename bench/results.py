@@ -111,7 +111,7 @@ def _how(readings: Readings) -> Iterator[str]:
     )
     yield (
         f"MariaDB: buffer pool {BUFFER_POOL // 1024**2} MB, log {REDO_LOG // 1024**2} MB, a flush"
-        " at every commit. Kafka: one broker, acks=all, 16 partitions."
+        " at every commit. Kafka: one broker with a heap of 1 GB, acks=all, 16 partitions."
     )
     yield (
         "A row is not sound when a mark was refused, or a delivery was missing, doubled, out of"

@@ -27,7 +27,7 @@ from tests.servers.process import ServerError, ServerProcess
 from tests.servers.wait import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 GIVEN_BROKERS = "SEENBY_TEST_KAFKA_BROKERS"
 POM = Path(__file__).with_name("kafka-pom.xml")
@@ -50,12 +50,16 @@ class Kafka:
     """
 
     def __init__(
-        self, brokers: str, directory: Path | None = None, cluster_id: str | None = None
+        self,
+        brokers: str,
+        directory: Path | None = None,
+        cluster_id: str | None = None,
+        jvm: Sequence[str] = (),
     ) -> None:
         self.brokers = brokers
         self._cluster_id = cluster_id
         self._directory = directory
-        self._process = None if directory is None else _broker(directory)
+        self._process = None if directory is None else _broker(directory, jvm)
 
     @classmethod
     def given(cls) -> Self | None:
@@ -64,27 +68,30 @@ class Kafka:
         return cls(brokers) if brokers else None
 
     @classmethod
-    def launch(cls) -> Self:
+    def launch(cls, jvm: Sequence[str] = ()) -> Self:
         """Make a fresh broker and return when it answers.
+
+        Args:
+            jvm: options for the Java machine, such as more memory than a test needs.
 
         Raises:
             ServerError: The jars or Java are missing, or it did not start; the text says which.
         """
         for attempt in range(1, START_TRIES + 1):
             try:
-                return cls._first_start()
+                return cls._first_start(jvm)
             except ServerError as error:
                 if "ddress already in use" not in str(error) or attempt == START_TRIES:
                     raise
         raise AssertionError("not reached")
 
     @classmethod
-    def _first_start(cls) -> Self:
+    def _first_start(cls, jvm: Sequence[str]) -> Self:
         directory = Path(tempfile.mkdtemp(prefix="seenby-kafka-"))
         try:
             port = free_port()
             _write_config(directory, port, free_port())
-            server = cls(f"127.0.0.1:{port}", directory, _format(directory))
+            server = cls(f"127.0.0.1:{port}", directory, _format(directory), jvm)
             server.start()
         except BaseException:
             shutil.rmtree(directory, ignore_errors=True)
@@ -254,18 +261,18 @@ def _version() -> str:
     return found.group(1)
 
 
-def _java(main: str, *, heap: str = "256m") -> list[str]:
+def _java(main: str, *jvm: str, heap: str = "256m") -> list[str]:
     java = shutil.which("java")
     if java is None:
         raise ServerError(
             "java is not installed: `make servers` (part of `make test`) installs it, "
             f"or name running brokers in {GIVEN_BROKERS}"
         )
-    return [java, f"-Xmx{heap}", *JVM_SMALL, *LOGGING, "-cp", f"{jars()}/*", main]
+    return [java, f"-Xmx{heap}", *JVM_SMALL, *jvm, *LOGGING, "-cp", f"{jars()}/*", main]
 
 
-def _broker(directory: Path) -> ServerProcess:
-    command = [*_java("kafka.Kafka", heap="512m"), str(directory / "server.properties")]
+def _broker(directory: Path, jvm: Sequence[str]) -> ServerProcess:
+    command = [*_java("kafka.Kafka", *jvm, heap="512m"), str(directory / "server.properties")]
     return ServerProcess("Kafka", command, directory / "log")
 
 
