@@ -91,6 +91,10 @@ def apart(bench: Bench) -> Iterator[tuple[Seenby, Seenby, dict[str, int]]]:
         yield api, gateway, pids
 
 
+CALM_RATE = 8_000
+"""Marks per second at which the other processes have room on their core."""
+
+
 def alone(bench: Bench) -> None:
     """The API on a core of its own; MariaDB, Kafka and the load share the others."""
     world = bench.world
@@ -132,6 +136,20 @@ def alone(bench: Bench) -> None:
                     bench.readings.problem("api-alone", problem)
                 p99 = opened.told["answer_ms"]["p99"]
                 bench.readings.add("api-alone", p99, "p99 at 0.8 of that")
+                calm = mark(
+                    pids,
+                    "--no-sockets",
+                    tag=f"c{number}",
+                    rate=CALM_RATE,
+                    seconds=bench.seconds(3),
+                    **options,
+                )
+                bench.readings.beside(
+                    "api-alone",
+                    f"p99 at {CALM_RATE:,} marks/s",
+                    calm.told["answer_ms"]["p99"],
+                    "ms",
+                )
         finally:
             pin(pids["MariaDB"], set(cores))
             pin(pids["Kafka"], set(cores))

@@ -15,7 +15,7 @@ import confluent_kafka
 from bench import peers
 from bench.readings import spread
 from bench.rows import ROWS
-from bench.table import HEADS, lines, markdown, quantity
+from bench.table import HEADS, lines, markdown, missed, quantity
 from bench.world import BUFFER_POOL, REDO_LOG
 from tests.servers.kafka import jars
 
@@ -120,6 +120,8 @@ def _how(readings: Readings) -> Iterator[str]:
     for row in ROWS:
         for remark in readings.of(row.name).remarks:
             yield f"{row.words}: {remark}."
+        if row.tried and missed(row, readings.of(row.name)):
+            yield f"{row.words}, where a target is missed: {row.tried}."
 
 
 def _beside_peers(readings: Readings) -> Iterator[tuple[str, ...]]:

@@ -94,6 +94,11 @@ def _of_row(row: Row, reading: Reading) -> list[Line]:
     return found
 
 
+def missed(row: Row, reading: Reading) -> bool:
+    """Whether one of its figures is not what it should be."""
+    return any(verdict(figure, reading) not in {BEYOND, MET} for figure in row.figures)
+
+
 def _beside(reading: Reading) -> str:
     problems = [f"NOT SOUND: {problem}" for problem in reading.problems]
     seen = [

@@ -8,7 +8,7 @@ from bench.__main__ import MEASUREMENTS, chosen
 from bench.peers import PEERS
 from bench.readings import BEYOND, MET, NOT_MEASURED, NOT_SOUND, Readings, spread, verdict
 from bench.rows import ROWS, Figure, Row
-from bench.table import HEADS, lines, markdown, number, quantity, wanted
+from bench.table import HEADS, lines, markdown, missed, number, quantity, wanted
 
 COST = Figure("", "us", 100, 70)
 RATE = Figure("", "1/s", 6_000, 10_000, at_least=True)
@@ -67,6 +67,13 @@ def test_a_run_that_was_not_sound_meets_nothing() -> None:
 def test_a_missed_target_is_sound() -> None:
     """Slow is not wrong: only correctness decides on the exit status."""
     assert reading_of(1e9).sound
+
+
+def test_a_row_is_missed_when_one_of_its_figures_is() -> None:
+    """What was tried is then said; a row that was not measured is missed too."""
+    assert missed(ROW, reading_of(5_999).of(ROW.name))
+    assert not missed(ROW, reading_of(6_000).of(ROW.name))
+    assert missed(ROW, Readings().of(ROW.name))
 
 
 def test_no_row_is_left_out() -> None:
