@@ -49,11 +49,11 @@ class Row:
 LOOP = "times the C loop"
 
 LIVE = (
-    "live nearly each event is a write of its own. Of what the loop does not have, 3 to 4 us are for "
-    "reading and decoding a record, 1.4 for the hub, 1.2 for session and metrics, 1 for positions. "
-    "Tried: batches of 256 to 16,384 records, decoding in the loop's thread (20 us instead of 17), "
-    "pings in the same write, fewer looks of the garbage collector, counted instead of listed "
-    "latencies, asking Kafka every 10 ms"
+    "live nearly each event is a write of its own. Of what the loop does not have, 3 to 4 us are "
+    "for reading and decoding a record, 1.4 for the hub, 1.2 for session and metrics, 1 for "
+    "positions. Tried: batches of 256 to 16,384 records, decoding in the loop's thread "
+    "(20 us instead of 17), pings in the same write, fewer looks of the garbage "
+    "collector, counted instead of listed latencies, asking Kafka every 10 ms"
 )
 
 ROWS = (
@@ -114,6 +114,12 @@ ROWS = (
         "latency-1000",
         "mark to socket at 1,000 marks/s",
         (Figure("p50", "ms", 6, 3), Figure("p99", "ms", 20, 10)),
+        tried="at this rate nearly each mark is a commit and a record of its own and wakes up "
+        "every process, so two cores are three quarters busy with a tenth of what they can "
+        "bear; the tail is what the processes take from each other, and differs by half "
+        "between runs. Tried: a pause between commits, the producer's linger (neither "
+        "helped), Kafka with more memory (which did: 20 to 31 ms before, in the same "
+        "minutes)",
     ),
     Row(
         "embedded",
@@ -138,6 +144,9 @@ ROWS = (
             Figure("p99", "ms", 8, 6),
             Figure("gateway CPU per event", "us", 250, 120),
         ),
+        tried="one event at a time wakes up three threads: 80 to 100 us for the loop, 60 for the "
+        "reading thread, 70 for Kafka's library. Tried: asking Kafka every 3 ms only (130 "
+        "us, but 2.5 ms to the socket), decoding in the loop's thread (no less)",
     ),
     Row(
         "idle-cpu",
@@ -153,9 +162,9 @@ ROWS = (
         "connections",
         "CPU per delivery with 15,000 connections against 1,000",
         (Figure("", "times", 1.15),),
-        tried="at this rate each of 15,000 devices gets one receipt a second, so nearly each brings a "
-        "question for the device's position and its answer; of 1,000 devices one receipt in twenty "
-        "does. Questions go out with pushes where they can: 1.28 before",
+        tried="at this rate each of 15,000 devices gets one receipt a second, so nearly each "
+        "brings a question for the device's position and its answer; of 1,000 devices one receipt "
+        "in twenty does. Questions go out with pushes where they can: 1.28 before",
     ),
     Row(
         "two-gateways",
@@ -170,9 +179,9 @@ ROWS = (
         "delivery latency of one gateway at 50,000 deliveries/s (Kafka timestamp to socket)",
         (Figure("p99", "ms", 100, 50),),
         tried="gateway, Kafka and load together are near two cores at this rate, and wait for each "
-        "other. Tried: devices in C instead of Python, the gateway on a core of its own (p99 100 to "
-        "470 ms), batches of 1,024 and 16,384 records, decoding in the loop's thread. At 30,000/s "
-        "the 99th percentile was 67 to 94 ms",
+        "other. Tried: devices in C instead of Python, the gateway on a core of its own (p99 100 "
+        "to 470 ms), batches of 1,024 and 16,384 records, decoding in the loop's thread. At "
+        "30,000/s the 99th percentile was 67 to 94 ms",
     ),
     Row(
         "start",

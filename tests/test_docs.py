@@ -273,6 +273,17 @@ def test_the_documentation_builds(tmp_path: Path) -> None:
 # Python examples
 
 
+def test_the_readme_shows_the_figures_that_were_measured() -> None:
+    """Each number of seenby's in its table is a median of bench/results.md."""
+    results = (ROOT / "bench/results.md").read_text(encoding="utf-8")
+    medians = {row.split("|")[2].split()[0] for row in results.splitlines() if row.count("|") == 8}
+    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("| figure | seenby |")[2]
+    cells = [row.split("|")[2] for row in table.splitlines()[2:] if row.startswith("|")]
+    shown = {number for cell in cells for number in re.findall(r"\d[\d,.]*\d|\d", cell)}
+    assert len(shown) > 20
+    assert shown <= medians
+
+
 def python_example(page: str) -> tuple[str, str]:
     """The one Python example of a page, and the output that is shown below it."""
     fences = FENCE.findall(text_of(page))
