@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.load import stage
 from bench.world import PARTITIONS, Clock
+from tests.servers.mariadb import query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,7 +120,7 @@ class Side:
 def theatre(bench: Bench) -> Iterator[tuple[str, Stage]]:
     """A database for gateways, and a stage that writes events of its epoch."""
     url = bench.world.database()
-    [[epoch]] = bench.world.sql(url, "SELECT value FROM meta WHERE name = 'epoch'")
+    [[epoch]] = query(url, "SELECT value FROM meta WHERE name = 'epoch'")
     with stage(bench.world.kafka.brokers, epoch, bench.world.folder) as hall:
         yield url, hall
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.load import Marks, mark
 from bench.world import BUFFER_POOL
+from tests.servers.mariadb import query
 
 if TYPE_CHECKING:
     from bench.measurement import Bench
@@ -40,10 +41,10 @@ def full_table(bench: Bench) -> None:
     receipts = RECEIPTS // (20 if bench.quick else 1)
     bench.tell(f"filling a table with {receipts:,} receipts")
     began = time.perf_counter()
-    world.sql(full, "SET SESSION unique_checks = 0", FILL.format(receipts=receipts))
-    world.sql(full, "ANALYZE TABLE receipts")
+    query(full, "SET SESSION unique_checks = 0", FILL.format(receipts=receipts))
+    query(full, "ANALYZE TABLE receipts")
     took = time.perf_counter() - began
-    [[size]] = world.sql(full, SIZE)
+    [[size]] = query(full, SIZE)
     readings.remark(
         ROW,
         f"{receipts:,} receipts ({size:.0f} MB with indexes, buffer pool "

@@ -124,35 +124,25 @@ def alone(bench: Bench) -> None:
                 note(bench, "api-alone", closed, sockets=False)
                 rate = closed.told["marks_per_second"]
                 bench.readings.add("api-alone", rate, "marks/s")
-                opened = mark(
-                    pids,
-                    "--no-sockets",
-                    tag=f"b{number}",
-                    rate=round(0.8 * rate),
-                    seconds=bench.seconds(4),
-                    **options,
+                p99 = _open_loop(
+                    bench, pids, 4, tag=f"b{number}", rate=round(0.8 * rate), **options
                 )
-                for problem in opened.problems:
-                    bench.readings.problem("api-alone", problem)
-                p99 = opened.told["answer_ms"]["p99"]
                 bench.readings.add("api-alone", p99, "p99 at 0.8 of that")
-                calm = mark(
-                    pids,
-                    "--no-sockets",
-                    tag=f"c{number}",
-                    rate=CALM_RATE,
-                    seconds=bench.seconds(3),
-                    **options,
-                )
-                bench.readings.beside(
-                    "api-alone",
-                    f"p99 at {CALM_RATE:,} marks/s",
-                    calm.told["answer_ms"]["p99"],
-                    "ms",
-                )
+                p99 = _open_loop(bench, pids, 3, tag=f"c{number}", rate=CALM_RATE, **options)
+                name = f"p99 at {CALM_RATE:,} marks/s"
+                bench.readings.beside("api-alone", name, p99, "ms")
         finally:
             pin(pids["MariaDB"], set(cores))
             pin(pids["Kafka"], set(cores))
+
+
+def _open_loop(bench: Bench, pids: dict[str, int], seconds: float, **options: Any) -> float:
+    """Mark at a fixed rate, nobody listening; the 99th percentile of the answers in ms."""
+    run = mark(pids, "--no-sockets", seconds=bench.seconds(seconds), **options)
+    for problem in run.problems:
+        bench.readings.problem("api-alone", problem)
+    p99: float = run.told["answer_ms"]["p99"]
+    return p99
 
 
 def embedded(bench: Bench) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from bench.load import LoadError, stage
 from bench.marks import apart
 from bench.world import Clock
+from tests.servers.mariadb import query
 
 if TYPE_CHECKING:
     from bench.measurement import Bench
@@ -81,7 +82,7 @@ def selects(bench: Bench) -> int:
     """How many SELECTs the database server has been sent so far."""
     url = bench.world.mariadb.database()
     try:
-        [[_, count]] = bench.world.sql(url, "SHOW GLOBAL STATUS LIKE 'Com_select'")
+        [[_, count]] = query(url, "SHOW GLOBAL STATUS LIKE 'Com_select'")
     finally:
         bench.world.mariadb.drop(url)
     return int(count)

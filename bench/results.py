@@ -18,6 +18,7 @@ from bench.rows import ROWS
 from bench.table import HEADS, lines, markdown, missed, quantity
 from bench.world import BUFFER_POOL, REDO_LOG
 from tests.servers.kafka import jars
+from tests.servers.mariadb import query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +49,7 @@ def machine() -> dict[str, str]:
 
 def versions(bench: Bench) -> dict[str, str]:
     """Of all that had a part in it."""
-    [[database]] = bench.world.sql(bench.world.mariadb.database(), "SELECT VERSION()")
+    [[database]] = query(bench.world.mariadb.database(), "SELECT VERSION()")
     java = subprocess.run(
         ["java", "-version"],  # noqa: S607 -- the one that runs Kafka
         capture_output=True,

@@ -9,24 +9,21 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 from urllib.error import HTTPError
-from urllib.parse import urlsplit
 from urllib.request import urlopen
-
-import pymysql
 
 from seenby.store.schema import migrate
 from tests.servers.kafka import Kafka
-from tests.servers.mariadb import MariaDB
+from tests.servers.mariadb import MariaDB, query
 from tests.servers.process import ServerError
 from tests.servers.seenby import Seenby
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
 TICK = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -118,7 +115,7 @@ class World:
         """The database server."""
         mariadb = MariaDB.launch()
         self._ending.callback(mariadb.dispose)
-        self.sql(
+        query(
             mariadb.database(),
             f"SET GLOBAL innodb_buffer_pool_size = {BUFFER_POOL}",
             f"SET GLOBAL innodb_log_file_size = {REDO_LOG}",
@@ -164,23 +161,6 @@ class World:
             yield process
         finally:
             process.kill()
-
-    @staticmethod
-    def sql(url: str, *statements: str) -> Sequence[Sequence[Any]]:
-        """Run statements one after the other; the rows of the last one."""
-        parts = urlsplit(url)
-        connection = pymysql.connect(
-            host=parts.hostname or "",
-            port=parts.port or 0,
-            user=parts.username,
-            password=parts.password or "",
-            database=parts.path.lstrip("/"),
-            autocommit=True,
-        )
-        with closing(connection), connection.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
-            return cursor.fetchall()
 
 
 def is_ready(process: Seenby) -> bool:

@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 from contextlib import closing
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import quote, unquote, urlsplit
 
 import pymysql
@@ -195,6 +195,23 @@ class MariaDB:
             "--max-connections=200",
         ]
         return ServerProcess("MariaDB", command, directory / "log")
+
+
+def query(url: str, *statements: str) -> tuple[tuple[Any, ...], ...]:
+    """Run statements on a connection of their own; the rows of the last one."""
+    parts = urlsplit(url)
+    connection = pymysql.connect(
+        host=parts.hostname or "",
+        port=parts.port or 0,
+        user=parts.username,
+        password=parts.password or "",
+        database=parts.path.lstrip("/"),
+        autocommit=True,
+    )
+    with closing(connection), connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+        return cursor.fetchall()
 
 
 def _program(name: str) -> str:

@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 import pymysql
 import pytest
 
 from tests.servers import mariadb
-from tests.servers.mariadb import MariaDB
+from tests.servers.mariadb import MariaDB, query
 from tests.servers.ports import free_port
 from tests.servers.process import ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-def query(url: str, *statements: str) -> tuple[tuple[Any, ...], ...]:
-    """Run statements on a connection of their own; the rows of the last one."""
-    parts = urlsplit(url)
-    connection = pymysql.connect(
-        host=parts.hostname or "",
-        port=parts.port or 0,
-        user=parts.username,
-        password=parts.password or "",
-        database=parts.path.lstrip("/"),
-        autocommit=True,
-    )
-    with closing(connection), connection.cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)
-        return cursor.fetchall()
 
 
 def test_a_database_is_fresh_and_writable(mariadb_server: MariaDB, mariadb_url: str) -> None:

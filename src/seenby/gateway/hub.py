@@ -79,7 +79,6 @@ class Hub:
     def __init__(self) -> None:
         """Nobody is here."""
         self.streams: dict[str, Stream] = {}
-        self.sessions = 0
         self.epoch = ""
         self.from_bus = 0
         self.pushed: list[int] = []
@@ -88,6 +87,11 @@ class Hub:
         self.lost = 0
         self._dirty: dict[Session, None] = {}
         self._holes: dict[str, float] = {}
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions are here."""
+        return sum(len(stream.sessions) for stream in self.streams.values())
 
     # Sessions come and go
 
@@ -103,7 +107,6 @@ class Hub:
         elif stream.known:
             session.position = stream.seq
         stream.catching_up.append(session)
-        self.sessions += 1
 
     def leave(self, session: Session) -> bool:
         """A session is gone; whether it was the user's last. Unknown sessions are ignored."""
@@ -117,7 +120,6 @@ class Hub:
             self._drop_tail(stream)
         else:
             return False
-        self.sessions -= 1
         if stream.live or stream.catching_up:
             return False
         del self.streams[session.user_id]
@@ -129,7 +131,6 @@ class Hub:
         streams = list(self.streams.values())
         # The same dict: the feed looks into it from another thread.
         self.streams.clear()
-        self.sessions = 0
         self.epoch = epoch
         self._holes.clear()
         return streams
