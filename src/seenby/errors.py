@@ -16,6 +16,8 @@
     │   ├── WrongMethod         the address exists, the method does not
     │   ├── Conflict            a repeat that names another sender or conversation
     │   ├── OwnMessage          a reader marks their own message
+    │   ├── Mismatch            the registered message has another sender or conversation
+    │   ├── TooLate             a receipt is older than what may be taken back
     │   └── PositionLost        a position cannot be served whole: start anew from the head
     ├── Overloaded              too many marks wait already; nothing was recorded
     ├── Draining                this instance is stopping; nothing was recorded
@@ -143,6 +145,27 @@ class OwnMessage(Refused):
         super().__init__(message)
 
 
+class Mismatch(Refused):
+    """A field is not what the chat's backend has registered.
+
+    Args:
+        field: the field's name.
+    """
+
+    code = "mismatch"
+
+    def __init__(self, field: str) -> None:
+        """Name the field; what is registered is not told."""
+        super().__init__(f"{field} must be the registered message's, or left out")
+        self.field = field
+
+
+class TooLate(Refused):
+    """A receipt is older than the time in which it may be taken back."""
+
+    code = "too_late"
+
+
 class PositionLost(Refused):
     """A position cannot be served whole.
 
@@ -237,6 +260,8 @@ HTTP_STATUS: dict[type[SeenbyError], int] = {
     TooLarge: 413,
     WrongMediaType: 415,
     OwnMessage: 422,
+    Mismatch: 422,
+    TooLate: 409,
     Overloaded: 429,
     Draining: 503,
     KeysUnavailable: 503,

@@ -6,6 +6,7 @@ All times are whole milliseconds since the Unix epoch unless a name says otherwi
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Literal
 
 import msgspec
@@ -14,15 +15,36 @@ from seenby.errors import Forbidden
 
 ConversationType = Literal["private", "group"]
 
+ERASED = "(erased)"
+"""The sender of messages whose sender was erased; no user may bear this name."""
+
 MSG_ID_MAX = 64
 USER_ID_MAX = 64
 CONVERSATION_ID_MAX = 128
 DEVICE_ID_MAX = 64
 
 
+class Kind(IntEnum):
+    """What an event tells; the number stands in the database."""
+
+    RECEIPT = 0
+    """To the sender: this reader has read this message."""
+    COUNT = 1
+    """To the sender: so many have read this message, without a name."""
+    WITHDRAWN = 2
+    """To the sender: this reader has taken the receipt back."""
+    READ_SELF = 3
+    """To the reader's own devices: this message is read."""
+    READ_SELF_UP_TO = 4
+    """To the reader's own devices: everything in the conversation up to this message is read."""
+    UNREAD_SELF = 5
+    """To the reader's own devices: this message is unread again."""
+
+
 class Mark(msgspec.Struct, frozen=True, gc=False):
     """A reader's request to record that a message was read, already checked for form.
 
+    A ``sender_id`` or ``conversation_id`` of "" was not given: the registered message has it.
     ``trace`` is the W3C trace id (32 hex digits) that follows the mark to the push.
     """
 
@@ -81,8 +103,12 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """One entry of a sender's stream: what each of the sender's devices must get.
+    """One entry of a user's stream: what each of that user's devices must get.
 
+    ``sender_id`` is the user whose stream it is: the message's sender, or for the kinds that end
+    in SELF the reader. ``count`` is how many have read the message, for those kinds how many
+    messages of the conversation are unread; ``of`` is how many it was sent to. Both are None
+    where that is not known: the message is not registered.
     ``seq`` is 0 for a record of another producer that carries none: such an event is delivered
     live and takes no part in holes or resuming. ``at`` is when the event was committed (the
     record's own timestamp on the bus); for our own receipts it equals ``read_at``.
@@ -98,6 +124,9 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     at: int
     device_id: str = ""
     trace: str = ""
+    kind: int = Kind.RECEIPT
+    count: int | None = None
+    of: int | None = None
 
 
 class Position(msgspec.Struct, frozen=True, gc=False):
@@ -128,6 +157,11 @@ class Caller(msgspec.Struct, frozen=True):
         """Return when this caller may act for *user_id*; raises Forbidden when not."""
         if not self.may_act_for(user_id):
             raise Forbidden("user_id must be the token's user")
+
+    def must_be_service(self) -> None:
+        """Return for the chat's own backend; raises Forbidden for a user."""
+        if not self.everyone:
+            raise Forbidden("this is for the chat's backend: the token's scope must be service")
 
 
 ANYONE = Caller(user_id="", everyone=True, expires_at=None)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import structlog
 
@@ -20,13 +20,14 @@ from seenby.errors import Draining, Overloaded, SeenbyError, StoreRefused, Store
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from seenby.errors import Conflict, OwnMessage
+    from seenby.errors import Conflict
     from seenby.metrics import Metrics
     from seenby.model import Mark, Receipt
     from seenby.store.base import Recorded
     from seenby.store.threads import StoreThreads
+    from seenby.tally import Refusal
 
-    Outcome = Receipt | Conflict | OwnMessage | StoreRefused | StoreUnavailable
+    Outcome = Receipt | Conflict | Refusal | StoreRefused | StoreUnavailable
     """The last one only for a part of a batch that was refused as a whole."""
 
     Tell = Callable[[list[Outcome] | SeenbyError], None]
@@ -42,6 +43,27 @@ MAX_WAITING = 20_000
 """Marks that may wait for a commit: two seconds' worth at the rate an instance must hold."""
 
 log = structlog.get_logger()
+
+
+class HasRecorded(Protocol):
+    """What such work returns."""
+
+    @property
+    def recorded(self) -> Recorded:
+        """What was committed."""
+        ...
+
+
+T_co = TypeVar("T_co", bound=HasRecorded, covariant=True)
+T = TypeVar("T", bound=HasRecorded)
+
+
+class Work(Protocol[T_co]):
+    """A method of the store, with its own arguments bound."""
+
+    def __call__(self, *, now: int, lease: float | None, published: Sequence[int]) -> T_co:
+        """Do it."""
+        ...
 
 
 class Outlet(Protocol):
@@ -127,6 +149,28 @@ class Recorder:
         self._waiting_marks += len(marks)
         self._arrived.set()
 
+    async def carry_out(self, work: Work[T]) -> T:
+        """Do other work that makes events, in a transaction of its own, and publish them.
+
+        Args:
+            work: a method of the store that takes ``now``, ``lease`` and ``published``.
+
+        Raises:
+            Draining: this instance is stopping.
+            StoreUnavailable: the database is away.
+        """
+        if self._closing:
+            raise Draining("this instance is stopping; nothing was changed")
+        published = self._outlet.published()
+        done = await self._threads.write(
+            work, now=int(self._clock() * 1000), lease=self._outlet.lease, published=published
+        )
+        recorded = done.recorded
+        if recorded.receipts:
+            self._metrics.committed(marks=recorded.receipts, new=recorded.receipts)
+        self._outlet.committed(recorded, discarded=published)
+        return done
+
     async def close(self) -> None:
         """Record what waits, then stop."""
         self._closing = True
@@ -190,7 +234,7 @@ class Recorder:
                 return [error]
             middle = len(marks) // 2
             return await self._part(marks[:middle]) + await self._part(marks[middle:])
-        self._metrics.committed(marks=len(marks), new=len(recorded.events))
+        self._metrics.committed(marks=len(marks), new=recorded.receipts)
         self._outlet.committed(recorded, discarded=published)
         return list(recorded.outcomes)
 

@@ -34,15 +34,15 @@ FILL = (
     f"INSERT INTO streams VALUES ('big', {ROWS}, 0)",
     (
         "INSERT INTO events SELECT CONCAT('u', seq MOD 100), seq DIV 100 + 1, 0, CONCAT('m', seq),"
-        f" CONCAT('r', seq), 'c', 'd', {AT} + seq FROM seq_0_to_49999"
+        f" CONCAT('r', seq), 'c', 'd', {AT} + seq, NULL, NULL FROM seq_0_to_49999"
     ),
     (
         "INSERT INTO events SELECT 'big', seq + 1, 0, CONCAT('b', seq), 'bob', 'c', 'd',"
-        f" {AT} + seq FROM seq_0_to_49999"
+        f" {AT} + seq, NULL, NULL FROM seq_0_to_49999"
     ),
     (
         "INSERT INTO receipts SELECT NULL, CONCAT('m', seq), CONCAT('r', seq),"
-        f" CONCAT('u', seq MOD 100), 'c', 'private', 'd', {AT} + seq FROM seq_0_to_49999"
+        f" CONCAT('u', seq MOD 100), 'c', 'private', 'd', {AT} + seq, 0 FROM seq_0_to_49999"
     ),
     (
         "INSERT INTO devices SELECT CONCAT('u', seq MOD 100), CONCAT('d', seq), m.value, 1,"

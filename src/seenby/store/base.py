@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from seenby.errors import Conflict, OwnMessage
+from seenby.errors import Conflict, Mismatch
 from seenby.model import Event, Position, Receipt
+from seenby.tally import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,14 +33,18 @@ class Recorded(msgspec.Struct, frozen=True):
     """What one recording transaction did.
 
     ``outcomes`` answers each mark in order: its receipt (the first one, for a repeat) or the
-    refusal. ``events`` are the new ones only, in the order of their seqs per sender.
-    ``outbox_id`` is None when nothing new was recorded or no outbox row was asked for.
+    refusal. ``events`` are the new ones only, in the order of their seqs per stream.
+    ``outbox_id`` is None when there are no events or no outbox row was asked for. ``receipts``
+    says how many were made (or, taking back, deleted), ``due`` when (ms) the first count that was
+    held back is to be told.
     """
 
-    outcomes: list[Receipt | Conflict | OwnMessage]
+    outcomes: list[Receipt | Conflict | Refusal]
     events: list[Event]
     outbox_id: int | None
     epoch: str
+    receipts: int
+    due: int | None = None
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
@@ -114,13 +119,19 @@ class OutboxState(msgspec.Struct, frozen=True, gc=False):
     oldest: float
 
 
-def outcome(mark: Mark, first: Receipt) -> Receipt | Conflict:
+def outcome(
+    mark: Mark, first: Receipt, *, registered: bool = False
+) -> Receipt | Conflict | Mismatch:
     """What answers *mark* where the first receipt of its message and reader is *first*."""
-    if (first.sender_id, first.conversation_id) == (mark.sender_id, mark.conversation_id):
-        return first
-    return Conflict(
-        "this reader has marked this message already, with another sender_id or conversation_id"
-    )
+    for field in ("sender_id", "conversation_id"):
+        if getattr(mark, field) not in {"", getattr(first, field)}:
+            if registered:
+                return Mismatch(field)
+            return Conflict(
+                "this reader has marked this message already,"
+                " with another sender_id or conversation_id"
+            )
+    return first
 
 
 class Store(Protocol):
@@ -132,8 +143,8 @@ class Store(Protocol):
         """Record marks in one transaction: receipts, events, heads, outbox row.
 
         The first read wins: a mark whose (msg_id, reader_id) exists, in the table or earlier in
-        *marks*, is answered with that receipt, or with a Conflict when sender or conversation
-        differ; a mark of the reader's own message with OwnMessage.
+        *marks*, is answered with that receipt, or with a refusal when sender or conversation
+        differ. ``tally`` decides about the others.
 
         Args:
             marks: any number, in any order.

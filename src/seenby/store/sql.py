@@ -7,12 +7,11 @@ in ``connections``. Here is what happens in between, and how rows become values.
 from __future__ import annotations
 
 import secrets
-from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from seenby.errors import OwnMessage, SchemaError
 from seenby.model import Event, Position, Receipt
+from seenby.rules import DEFAULT as DEFAULT_RULES
 from seenby.store.base import (
     NO_STREAM,
     Device,
@@ -21,36 +20,38 @@ from seenby.store.base import (
     OutboxState,
     Page,
     ReceiptPage,
-    Recorded,
-    outcome,
 )
 from seenby.store.connections import Connections, told
-from seenby.store.statements import Statements, document
+from seenby.store.recording import Recording
+from seenby.store.statements import Statements, document, milliseconds, singles, the_epoch
 from seenby.store.tables import OWNER_MAX
 from seenby.store.url import database_at
+from seenby.store.writing import Writing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from seenby.model import Mark
-    from seenby.store.base import Ack, Want
-    from seenby.store.connections import Connection, Row
+    from seenby.rules import Rules
+    from seenby.store.base import Ack, Recorded, Want
+    from seenby.store.connections import Connection
     from seenby.store.url import Database
 
     Key = tuple[str, str]
 
 
-def open_store(url: str, *, retry_seconds: float = 5.0) -> SqlStore:
+def open_store(url: str, *, retry_seconds: float = 5.0, rules: Rules = DEFAULT_RULES) -> SqlStore:
     """The store at *url*. Nothing is opened yet, so the database may still be away.
 
     Args:
         url: ``sqlite:///file``, ``mysql://...`` or ``mariadb://...`` (see ``store.url``).
         retry_seconds: for how long a call is tried again before StoreUnavailable is raised.
+        rules: who is told what.
 
     Raises:
         ConfigError: the address has another form, or its driver is not installed.
     """
-    return SqlStore(database_at(url), retry_seconds=retry_seconds)
+    return SqlStore(database_at(url), retry_seconds=retry_seconds, rules=rules)
 
 
 class SqlStore:
@@ -59,13 +60,18 @@ class SqlStore:
     Args:
         database: which kind, and where.
         retry_seconds: for how long a call is tried again before StoreUnavailable is raised.
+        rules: who is told what.
     """
 
-    def __init__(self, database: Database, *, retry_seconds: float) -> None:
+    def __init__(
+        self, database: Database, *, retry_seconds: float, rules: Rules = DEFAULT_RULES
+    ) -> None:
         """Nothing is opened before it is needed."""
         self._database = database
         self._statements = Statements(database)
         self.connections = Connections(database, retry_seconds=retry_seconds)
+        writing = Writing(self.connections, database, self._statements, rules)
+        self.recording = Recording(writing, database, rules)
 
     # Marks
 
@@ -73,118 +79,7 @@ class SqlStore:
         self, marks: Sequence[Mark], *, now: int, lease: float | None, published: Sequence[int] = ()
     ) -> Recorded:
         """Record marks in one transaction: receipts, events, heads, outbox row."""
-        wanted: dict[Key, Mark] = {}
-        for mark in marks:
-            if not mark.own:
-                wanted.setdefault((mark.msg_id, mark.reader_id), mark)
-
-        # The first receipts are read before the transaction begins: repeats alone lock nothing.
-        # Whoever records one of these keys meanwhile makes ours a duplicate, and all is run again.
-        def work(connection: Connection) -> Recorded:
-            receipts = self._first_receipts(connection, wanted)
-            new = [mark for key, mark in wanted.items() if key not in receipts]
-            events: list[Event] = []
-            outbox_id: int | None = None
-            if new:
-                epoch, events = self._numbered(connection, new, now=now)
-                numbers, outbox_id = self._insert(connection, new, events, lease, published)
-                for mark in new:
-                    key = (mark.msg_id, mark.reader_id)
-                    receipts[key] = mark.receipt(numbers[key], now)
-            else:
-                epoch = self._epoch(connection)
-                if published:
-                    connection.together(told(self._statements.discard, ids=singles(published)))
-            outcomes = [
-                OwnMessage() if mark.own else outcome(mark, receipts[mark.msg_id, mark.reader_id])
-                for mark in marks
-            ]
-            return Recorded(outcomes, events, outbox_id, epoch)
-
-        return self.connections.run(work, racing=True)
-
-    def _first_receipts(self, connection: Connection, keys: Iterable[Key]) -> dict[Key, Receipt]:
-        wanted = list(keys)
-        if not wanted:
-            return {}
-        [rows] = connection.together(told(self._statements.find_receipts, keys=wanted))
-        return {(row[1], row[2]): Receipt(*row) for row in rows}
-
-    def _numbered(
-        self, connection: Connection, new: Sequence[Mark], *, now: int
-    ) -> tuple[str, list[Event]]:
-        """Begin; raise the heads, and so lock the streams; the epoch, and the events with seqs."""
-        counts = Counter([mark.sender_id for mark in new])
-        # Sorted: everybody locks the streams of a batch in the same order.
-        users = sorted(counts)
-        heads, epoch = connection.together(
-            told(self._statements.begin),
-            told(
-                self._statements.raise_heads,
-                rows=[(user_id, counts[user_id], 0) for user_id in users],
-                users=singles(users),
-            ),
-            told(self._statements.epoch),
-        )
-        last = {user_id: head - counts[user_id] for user_id, head in heads}
-        events: list[Event] = []
-        for mark in new:
-            last[mark.sender_id] = seq = last[mark.sender_id] + 1
-            events.append(mark.event(seq, now))
-        return the_epoch(epoch), events
-
-    def _insert(
-        self,
-        connection: Connection,
-        new: Sequence[Mark],
-        events: Sequence[Event],
-        lease: float | None,
-        published: Sequence[int],
-    ) -> tuple[dict[Key, int], int | None]:
-        """Insert receipts, events, outbox row, and commit; the numbers of receipts and row."""
-        statements = self._statements
-        said = [
-            told(
-                statements.insert_receipts,
-                rows=[
-                    (
-                        mark.msg_id,
-                        mark.reader_id,
-                        mark.sender_id,
-                        mark.conversation_id,
-                        mark.conversation_type,
-                        mark.device_id,
-                        event.at,
-                    )
-                    for mark, event in zip(new, events, strict=True)
-                ],
-                keys=[(mark.msg_id, mark.reader_id) for mark in new],
-            ),
-            told(
-                statements.insert_events,
-                rows=[
-                    (
-                        event.sender_id,
-                        event.seq,
-                        event.msg_id,
-                        event.reader_id,
-                        event.conversation_id,
-                        event.device_id,
-                        event.at,
-                    )
-                    for event in events
-                ],
-            ),
-        ]
-        if lease is not None:
-            # One row for the whole batch: which events, and the trace of each.
-            contents = document([(event.sender_id, event.seq, event.trace) for event in events])
-            said.append(told(statements.insert_outbox, lease=milliseconds(lease), events=contents))
-        if published:
-            said.append(told(statements.discard, ids=singles(published)))
-        receipts, *outbox = connection.together(*said, told(statements.commit))
-        numbers = {(msg_id, reader_id): number for number, msg_id, reader_id in receipts}
-        return numbers, outbox[0][0][0] if outbox else None
+        return self.recording.record(marks, now=now, lease=lease, published=published)
 
     # The epoch
 
@@ -438,31 +333,9 @@ class SqlStore:
         self.connections.close()
 
 
-def singles(values: Iterable[object]) -> list[tuple[object]]:
-    """Values as rows of one column."""
-    return [(value,) for value in values]
-
-
-def the_epoch(rows: Sequence[Row]) -> str:
-    """The epoch, from what was read.
-
-    Raises:
-        SchemaError: there is none.
-    """
-    if not rows:
-        raise SchemaError("the database has no epoch; run: seenby migrate")
-    epoch: str = rows[0][0]
-    return epoch
-
-
-def milliseconds(seconds: float) -> int:
-    """Whole milliseconds."""
-    return round(seconds * 1000)
-
-
 def event(columns: Sequence[Any], trace: str = "") -> Event:
     """An event from its columns (``statements.EVENT``); what was erased is NULL there."""
-    user_id, seq, msg_id, reader_id, conversation_id, read_at, at, device_id = columns
+    user_id, seq, msg_id, reader_id, conversation_id, read_at, at, device_id, *counted = columns
     return Event(
         user_id,
         seq,
@@ -473,4 +346,5 @@ def event(columns: Sequence[Any], trace: str = "") -> Event:
         at,
         device_id or "",
         trace,
+        *counted,
     )

@@ -20,10 +20,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from seenby.errors import SchemaError
 from seenby.store.connections import Returned
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from seenby.store.connections import Row
 
 ID = "id"
 NUMBER = "number"
@@ -36,11 +39,18 @@ RECEIPT = (
 )
 """A receipt's columns in the order of ``model.Receipt``."""
 
-EVENT = "e.user_id, e.seq, e.msg_id, e.reader_id, e.conversation_id, e.at, e.at, e.device_id"
-"""An event's columns in the order of ``model.Event``."""
+EVENT = (
+    "e.user_id, e.seq, e.msg_id, e.reader_id, e.conversation_id, e.at, e.at, e.device_id,"
+    " e.kind, e.amount, e.audience"
+)
+"""An event's columns in the order of ``model.Event``, without its trace."""
 
-RECEIPT_ROW = "msg_id, reader_id, sender_id, conversation_id, conversation_type, device_id, read_at"
-EVENT_ROW = "user_id, seq, msg_id, reader_id, conversation_id, device_id, at"
+RECEIPT_ROW = (
+    "msg_id, reader_id, sender_id, conversation_id, conversation_type, device_id, read_at, hidden"
+)
+EVENT_ROW = (
+    "user_id, seq, msg_id, reader_id, conversation_id, device_id, at, kind, amount, audience"
+)
 
 
 def document(rows: Sequence[object]) -> str:
@@ -50,6 +60,28 @@ def document(rows: Sequence[object]) -> str:
         UnicodeError: an id is not ASCII; MariaDB would make question marks of it, without a word.
     """
     return msgspec.json.encode(rows).decode("ascii")
+
+
+def singles(values: Iterable[object]) -> list[tuple[object]]:
+    """Values as rows of one column."""
+    return [(value,) for value in values]
+
+
+def the_epoch(rows: Sequence[Row]) -> str:
+    """The epoch, from what was read.
+
+    Raises:
+        SchemaError: there is none.
+    """
+    if not rows:
+        raise SchemaError("the database has no epoch; run: seenby migrate")
+    epoch: str = rows[0][0]
+    return epoch
+
+
+def milliseconds(seconds: float) -> int:
+    """Whole milliseconds."""
+    return round(seconds * 1000)
 
 
 class Words(Protocol):
@@ -142,7 +174,7 @@ class Statements:
         outbox_ids = words.rows("ids", {"id": NUMBER})
 
         # Recording: lists, and several statements at once. The heads are sorted by the caller and
-        # raised in their order, which is the order of locks.
+        # raised in their order, which is the order of locks; by 0, they are locked.
         self.begin = words.begin
         self.commit = "COMMIT"
         this_receipt = words.among("r.msg_id, r.reader_id", "keys")

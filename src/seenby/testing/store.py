@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from seenby.store.base import Ack, Want
+    from seenby.tally import Refusal
 
 
 class FailingStore:
@@ -90,7 +91,9 @@ class FailingStore:
             if any(mark.msg_id in self.refused for mark in marks):
                 raise StoreRefused("the store was told to refuse this")
             events: list[Event] = []
-            outcomes = [self._record(mark, now, events) for mark in marks]
+            outcomes: list[Receipt | Conflict | Refusal] = [
+                self._record(mark, now, events) for mark in marks
+            ]
             self.discard(published)
             outbox_id = None
             if events and lease is not None:
@@ -99,9 +102,9 @@ class FailingStore:
                 made_at = self._clock()
                 self._outbox[outbox_id] = _OutboxRow(made_at, made_at + lease, list(events))
             self.commits.append(list(marks))
-            return Recorded(outcomes, events, outbox_id, self._epoch)
+            return Recorded(outcomes, events, outbox_id, self._epoch, len(events))
 
-    def _record(self, mark: Mark, now: int, events: list[Event]) -> Receipt | Conflict | OwnMessage:
+    def _record(self, mark: Mark, now: int, events: list[Event]) -> Receipt | Conflict | Refusal:
         if mark.own:
             return OwnMessage()
         first = self._receipts.get((mark.msg_id, mark.reader_id))

@@ -1,0 +1,375 @@
+"""How a change of receipts is written: look, lock, write, in three packets.
+
+Whoever changes receipts or tells of them goes through here: what is known is looked up while
+nothing is locked; then streams, messages and members are locked, in this order and each sorted;
+then all is written and committed. What to write is ``tally``'s to decide in between. A message
+that was registered, or taken out, between look and lock makes all of it run again (Changed).
+"""
+
+# ruff: noqa: S608 -- statements are put together from our own words; values never are among them
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import msgspec
+
+from seenby.model import ERASED, Receipt
+from seenby.store.base import Recorded
+from seenby.store.connections import told
+from seenby.store.statements import ID, NUMBER, document, milliseconds, singles, the_epoch
+from seenby.tally import Conversation, Facts, Key, Member, Message, numbered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from seenby.errors import Conflict
+    from seenby.model import Event, Mark
+    from seenby.rules import Rules, Shown
+    from seenby.store.connections import Connection, Connections, Row, Told
+    from seenby.store.statements import Statements, Words
+    from seenby.tally import Refusal, Tally
+
+MESSAGE = (
+    "m.msg_id, m.conversation_id, m.number, m.sender_id, m.sent_at, m.sent_to, m.audience,"
+    " m.readers, m.told, m.told_at"
+)
+"""A message's columns in the order of ``tally.Message``."""
+
+MEMBER = "i.conversation_id, i.user_id, i.since, i.until, i.settled, i.base, i.done"
+"""A member's columns in the order of ``tally.Member``."""
+
+T = TypeVar("T")
+
+
+class Order(NamedTuple):
+    """How a transaction is to be written; see ``Store.record``."""
+
+    now: int
+    lease: float | None
+    published: Sequence[int]
+
+
+class Changed(Exception):  # noqa: N818 -- no failure: all is done anew
+    """What was looked at has changed before it was locked."""
+
+
+class Look(msgspec.Struct):
+    """What is known of some marks before anything is locked.
+
+    ``known`` has each registered message's conversation and sender.
+    """
+
+    receipts: dict[Key, Receipt]
+    known: dict[str, tuple[str, str]]
+    facts: Facts
+
+
+class Lock(NamedTuple):
+    """What is held: the heads before anything was raised, and by how much each was, at once."""
+
+    heads: dict[str, int]
+    raised: Counter[str]
+    epoch: str
+
+
+class Done(NamedTuple):
+    """What was written."""
+
+    receipts: list[Receipt]
+    events: list[Event]
+    outbox_id: int | None
+    epoch: str
+    due: int | None
+
+    def recorded(self, outcomes: list[Receipt | Conflict | Refusal]) -> Recorded:
+        """The answer to whoever asked."""
+        return Recorded(
+            outcomes, self.events, self.outbox_id, self.epoch, len(self.receipts), self.due
+        )
+
+
+class Writing:
+    """Looks, locks and writes.
+
+    Args:
+        connections: to the database.
+        words: the database's.
+        statements: those of the spine.
+        rules: who is told what.
+    """
+
+    def __init__(
+        self, connections: Connections, words: Words, statements: Statements, rules: Rules
+    ) -> None:
+        """Put the statements together."""
+        self._connections = connections
+        self._statements = statements
+        self._rules = rules
+        text = words.text
+        self.find_messages = text(
+            "SELECT m.msg_id, m.conversation_id, m.sender_id FROM messages AS m"
+            f" WHERE {words.among('m.msg_id', 'messages')}"
+        )
+        self._wishes = text(
+            "SELECT p.user_id, p.conversation_id, p.send_receipts FROM preferences AS p"
+            f" WHERE {words.among('p.user_id', 'users')}"
+        )
+        self._lock_messages = text(
+            f"SELECT {MESSAGE} FROM messages AS m WHERE {words.among('m.msg_id', 'messages')}"
+            f" ORDER BY m.msg_id{words.for_update}"
+        )
+        self._lock_members = text(
+            f"SELECT {MEMBER} FROM members AS i"
+            f" WHERE {words.among('i.conversation_id, i.user_id', 'members')}"
+            f" ORDER BY i.conversation_id, i.user_id, i.since{words.for_update}"
+        )
+        self.conversations = text(
+            "SELECT c.conversation_id, c.type, c.members, c.last FROM conversations AS c"
+            f" WHERE {words.among('c.conversation_id', 'conversations')}"
+        )
+        counted = words.rows(
+            "counted",
+            {
+                "msg_id": ID,
+                "audience": NUMBER,
+                "readers": NUMBER,
+                "told": NUMBER,
+                "told_at": NUMBER,
+            },
+        )
+        self._update_messages = text(
+            words.update(
+                "messages",
+                counted,
+                "messages.msg_id = j.msg_id",
+                {name: f"j.{name}" for name in ("audience", "readers", "told", "told_at")},
+            )
+        )
+        moved = words.rows(
+            "moved",
+            {
+                "conversation_id": ID,
+                "user_id": ID,
+                "since": NUMBER,
+                "base": NUMBER,
+                "done": NUMBER,
+            },
+        )
+        self._update_members = text(
+            words.update(
+                "members",
+                moved,
+                "members.conversation_id = j.conversation_id AND members.user_id = j.user_id"
+                " AND members.since = j.since",
+                {"base": "j.base", "done": "j.done"},
+            )
+        )
+        due = words.rows("due", {"msg_id": ID, "due": NUMBER})
+        self._hold_back = text(
+            f"INSERT INTO pending_counts (msg_id, due) SELECT j.msg_id, j.due FROM {due}"
+            f" {words.upsert('msg_id')} due = pending_counts.due"
+        )
+
+    # Look
+
+    def look(self, connection: Connection, marks: Sequence[Mark]) -> Look:
+        """First receipts, messages, and what readers and senders wish."""
+        users = {user_id for mark in marks for user_id in (mark.reader_id, mark.sender_id)}
+        receipts, messages, wishes = connection.together(
+            told(
+                self._statements.find_receipts,
+                keys=[(mark.msg_id, mark.reader_id) for mark in marks],
+            ),
+            told(self.find_messages, messages=singles({mark.msg_id for mark in marks})),
+            told(self._wishes, users=singles(users)),
+        )
+        return Look(
+            {(row[1], row[2]): Receipt(*row) for row in receipts},
+            {msg_id: (conversation_id, sender) for msg_id, conversation_id, sender in messages},
+            Facts(wishes=_wishes(wishes)),
+        )
+
+    # Lock
+
+    def lock(
+        self,
+        connection: Connection,
+        look: Look,
+        plain: Sequence[Key],
+        registered: Sequence[Key],
+        tally: Tally,
+        *,
+        streams: Iterable[str] = (),
+        messages: Iterable[str] = (),
+        also: Key | None = None,
+    ) -> Lock:
+        """Begin; lock streams, messages and members, and read what they hold into the facts.
+
+        Args:
+            connection: which.
+            look: what was found before.
+            plain: marks of messages that are not registered: their events are in *tally*, and
+                their streams are raised at once.
+            registered: marks of messages that are.
+            tally: what is decided already.
+            streams: of further users who may be told of something.
+            messages: further messages.
+            also: a member (conversation, user) of whom more than marks changes.
+        """
+        known, facts = look.known, look.facts
+        raised = Counter([event.sender_id for event in tally.events])
+        told_of = {known[msg_id][1] for msg_id, _ in registered}
+        users = {*raised, *told_of, *streams}
+        if self._rules.sync_reader:
+            users.update(reader_id for _, reader_id in registered)
+        users.discard(ERASED)
+        # Sorted: everybody locks in the same order.
+        locks = sorted(users)
+        msg_ids = sorted({*(msg_id for msg_id, _ in (*plain, *registered)), *messages})
+        members = {(known[msg_id][0], reader_id) for msg_id, reader_id in registered}
+        if also is not None:
+            members.add(also)
+        said: dict[str, Told] = {"begin": told(self._statements.begin)}
+        if locks:
+            said["heads"] = told(
+                self._statements.raise_heads,
+                rows=[(user_id, raised[user_id], 0) for user_id in locks],
+                users=singles(locks),
+            )
+        if msg_ids:
+            said["messages"] = told(self._lock_messages, messages=singles(msg_ids))
+        if members:
+            conversations = singles({conversation_id for conversation_id, _ in members})
+            said["members"] = told(self._lock_members, members=sorted(members))
+            # After the lock: how many messages came, less how many are done, is never negative.
+            said["conversations"] = told(self.conversations, conversations=conversations)
+        if self._rules.reciprocal and told_of:
+            said["wishes"] = told(self._wishes, users=singles(told_of))
+        said["epoch"] = told(self._statements.epoch)
+        results = connection.together(*said.values())
+        found = dict(zip([name for name in said if name != "begin"], results, strict=True))
+        facts.messages = {row[0]: Message(*row) for row in found.get("messages", ())}
+        if {m.msg_id: (m.conversation_id, m.sender_id) for m in facts.messages.values()} != {
+            msg_id: known[msg_id] for msg_id in msg_ids if msg_id in known
+        }:
+            raise Changed
+        for row in found.get("members", ()):
+            facts.members[row[0], row[1]].append(Member(*row))
+        facts.conversations = {row[0]: Conversation(*row) for row in found.get("conversations", ())}
+        facts.wishes |= _wishes(found.get("wishes", ()))
+        heads = {user_id: head - raised[user_id] for user_id, head in found.get("heads", ())}
+        return Lock(heads, raised, the_epoch(found["epoch"]))
+
+    # Write
+
+    def write(self, connection: Connection, tally: Tally, lock: Lock, order: Order) -> Done:
+        """Write what was decided, and commit."""
+        statements = self._statements
+        made = tally.made
+        events = numbered(tally.events, lock.heads)
+        said: list[Told] = []
+        if made:
+            said.append(
+                told(
+                    statements.insert_receipts,
+                    rows=[_receipt_row(mark, order.now, shown) for mark, shown in made],
+                    keys=[(mark.msg_id, mark.reader_id) for mark, _ in made],
+                )
+            )
+        if events:
+            said.append(told(statements.insert_events, rows=[_event_row(e) for e in events]))
+        more = Counter([event.sender_id for event in events])
+        more.subtract(lock.raised)
+        rows = [(user_id, more[user_id], 0) for user_id in sorted(more) if more[user_id]]
+        if rows:
+            said.append(told(statements.raise_heads.insert, rows=rows))
+        if tally.changed_messages:
+            counted = [
+                (m.msg_id, m.audience, m.readers, m.told, m.told_at)
+                for m in tally.changed_messages.values()
+            ]
+            said.append(told(self._update_messages, counted=document(counted)))
+        if tally.changed_members:
+            moved = [
+                (m.conversation_id, m.user_id, m.since, m.base, m.done)
+                for m in tally.changed_members.values()
+            ]
+            said.append(told(self._update_members, moved=document(moved)))
+        if tally.due:
+            said.append(told(self._hold_back, due=document(list(tally.due.items()))))
+        published = events and order.lease is not None
+        if events and order.lease is not None:
+            # One row for the whole batch: which events, and the trace of each.
+            contents = document([(event.sender_id, event.seq, event.trace) for event in events])
+            said.append(
+                told(statements.insert_outbox, lease=milliseconds(order.lease), events=contents)
+            )
+        if order.published:
+            said.append(told(statements.discard, ids=singles(order.published)))
+        results = connection.together(*said, told(statements.commit))
+        numbers = (
+            {(msg_id, reader_id): number for number, msg_id, reader_id in results[0]}
+            if made
+            else {}
+        )
+        return Done(
+            [m.mark.receipt(numbers[m.mark.msg_id, m.mark.reader_id], order.now) for m in made],
+            events,
+            results[-1][0][0] if published else None,
+            lock.epoch,
+            min(tally.due.values(), default=None),
+        )
+
+    def nothing(self, connection: Connection, order: Order) -> Done:
+        """There is nothing to write but what is published already."""
+        said = [told(self._statements.epoch)]
+        if order.published:
+            said.append(told(self._statements.discard, ids=singles(order.published)))
+        epoch, *_ = connection.together(*said)
+        return Done([], [], None, the_epoch(epoch), None)
+
+    def run(self, work: Callable[[Connection], T]) -> T:
+        """Do *work* in one transaction, again when what it looked at has changed."""
+
+        def attempt(connection: Connection) -> T:
+            while True:
+                try:
+                    return work(connection)
+                except Changed:
+                    connection.undo()
+
+        return self._connections.run(attempt, racing=True)
+
+
+def _wishes(rows: Iterable[Row]) -> dict[Key, bool]:
+    return {(user_id, conversation_id): bool(sends) for user_id, conversation_id, sends in rows}
+
+
+def _receipt_row(mark: Mark, now: int, shown: Shown) -> Row:
+    return (
+        mark.msg_id,
+        mark.reader_id,
+        mark.sender_id,
+        mark.conversation_id,
+        mark.conversation_type,
+        mark.device_id,
+        now,
+        int(shown),
+    )
+
+
+def _event_row(event: Event) -> Row:
+    return (
+        event.sender_id,
+        event.seq,
+        event.msg_id,
+        event.reader_id,
+        event.conversation_id,
+        event.device_id,
+        event.at,
+        int(event.kind),
+        event.count,
+        event.of,
+    )
