@@ -41,6 +41,20 @@ class Kind(IntEnum):
     """To the reader's own devices: this message is unread again."""
 
 
+SELF_KINDS = frozenset({Kind.READ_SELF, Kind.READ_SELF_UP_TO, Kind.UNREAD_SELF})
+"""The kinds for the reader's own devices."""
+
+TYPE_OF_KIND: dict[int, str] = {
+    Kind.RECEIPT: "read_receipt",
+    Kind.COUNT: "read_count",
+    Kind.WITHDRAWN: "read_withdrawn",
+    Kind.READ_SELF: "read_self",
+    Kind.READ_SELF_UP_TO: "read_self",
+    Kind.UNREAD_SELF: "unread_self",
+}
+"""What each kind is called in frames, records and answers."""
+
+
 class Mark(msgspec.Struct, frozen=True, gc=False):
     """A reader's request to record that a message was read, already checked for form.
 
@@ -87,6 +101,18 @@ class Mark(msgspec.Struct, frozen=True, gc=False):
             self.device_id,
             self.trace,
         )
+
+
+class NewMessage(msgspec.Struct, frozen=True):
+    """A message that the chat's backend registers, already checked for form.
+
+    ``sent_at`` is None where the chat does not say: it counts as sent when it is registered.
+    """
+
+    msg_id: str
+    conversation_id: str
+    sender_id: str
+    sent_at: int | None = None
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):
