@@ -22,6 +22,7 @@ from seenby.store.base import (
     ReceiptPage,
 )
 from seenby.store.connections import Connections, told
+from seenby.store.preferences import Preferences
 from seenby.store.recording import Recording
 from seenby.store.statements import Statements, document, milliseconds, singles, the_epoch
 from seenby.store.tables import OWNER_MAX
@@ -72,6 +73,7 @@ class SqlStore:
         self.connections = Connections(database, retry_seconds=retry_seconds)
         writing = Writing(self.connections, database, self._statements, rules)
         self.recording = Recording(writing, database, rules)
+        self.preferences = Preferences(self.connections, database)
 
     # Marks
 
