@@ -25,7 +25,7 @@ DecidedBy = Literal["organisation", "conversation", "user", "default"]
 CROWD = 5
 """Members of a group from which a count without names gives nobody away."""
 
-DAY_MS = 24 * 3600 * 1000
+HOUR_MS = 3600 * 1000
 
 
 class Shown(IntEnum):
@@ -53,7 +53,7 @@ class Rules(msgspec.Struct, frozen=True):
     accept_unregistered: bool = True
     visible_to_members: bool = False
     sync_reader: bool = True
-    unread_window_ms: int = DAY_MS
+    unread_window_ms: int = 24 * HOUR_MS
     forced: bool | None = None
     count_hidden: bool = False
     reciprocal: bool = False

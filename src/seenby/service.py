@@ -5,6 +5,7 @@ Both roads in, HTTP and socket, come through here, so who may do what is decided
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,9 +17,10 @@ from seenby.store.base import Want
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from seenby.errors import SeenbyError
     from seenby.model import Caller, Mark, Position
     from seenby.recorder import Outcome, Recorder, Tell
-    from seenby.store.base import Ack, Device, Head, Page, ReceiptPage
+    from seenby.store.base import Ack, Device, Head, Page
     from seenby.store.threads import StoreThreads
 
 
@@ -58,7 +60,9 @@ class Service:
         outcomes: list[Outcome | Forbidden | None] = [refusal(caller, mark) for mark in marks]
         allowed = [mark for mark, no in zip(marks, outcomes, strict=True) if no is None]
         recorded = iter(await self._recorder.record(allowed))
-        return [next(recorded) if outcome is None else outcome for outcome in outcomes]
+        return [
+            _told(caller, next(recorded)) if outcome is None else outcome for outcome in outcomes
+        ]
 
     def take_mark(self, caller: Caller, mark: Mark, tell: Tell) -> None:
         """Record one mark, and call *tell* once instead of being waited for (see Recorder.take).
@@ -72,18 +76,11 @@ class Service:
         refused = refusal(caller, mark)
         if refused is not None:
             raise refused
+        if not caller.everyone:
+            tell = partial(_tell, tell, caller)
         self._recorder.take((mark,), tell)
 
     # Reading back
-
-    async def receipts(
-        self, caller: Caller, msg_ids: Sequence[str], *, after_id: int, limit: int
-    ) -> list[ReceiptPage]:
-        """Who has read these messages, as far as they are the caller's own."""
-        sender_id = None if caller.everyone else caller.user_id
-        return await self._threads.read(
-            self._store.receipts, msg_ids, sender_id=sender_id, after_id=after_id, limit=limit
-        )
 
     async def missed(
         self, caller: Caller, user_id: str, *, after: int | None, epoch: str | None, limit: int
@@ -160,3 +157,16 @@ def refusal(caller: Caller, mark: Mark) -> Forbidden | OwnMessage | None:
     if not caller.may_act_for(mark.reader_id):
         return Forbidden("reader_id must be the token's user")
     return OwnMessage() if mark.own else None
+
+
+def _told(caller: Caller, outcome: Outcome) -> Outcome:
+    """The outcome as *caller* may know it: to users an unknown message is a forbidden one."""
+    if isinstance(outcome, NotFound) and not caller.everyone:
+        return Forbidden(str(outcome))
+    return outcome
+
+
+def _tell(tell: Tell, caller: Caller, outcomes: list[Outcome] | SeenbyError) -> None:
+    if isinstance(outcomes, list):
+        outcomes = [_told(caller, outcome) for outcome in outcomes]
+    tell(outcomes)

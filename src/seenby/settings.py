@@ -45,6 +45,10 @@ def _split(value: object) -> object:
     return tuple(item.strip() for item in value.split(",") if item.strip())
 
 
+def _days(value: object) -> object:
+    return None if value == "off" else value
+
+
 def _port_of(text: str) -> int:
     port = int(text)
     if not 1 <= port <= 65535:  # noqa: PLR2004 -- the range of a port, as everybody knows it
@@ -88,6 +92,7 @@ Brokers = Annotated[str, AfterValidator(_brokers)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split)]
 Algorithm = Literal["HS256", "RS256", "ES256"]
 Algorithms = Annotated[tuple[Algorithm, ...], BeforeValidator(_split)]
+Days = Annotated[Annotated[int, Field(ge=1, le=3650)] | None, BeforeValidator(_days)]
 Secret = Annotated[str, StringConstraints(strip_whitespace=False)]
 
 _BOOLEAN = "true or false (also 1, 0, yes, no, on, off)"
@@ -171,12 +176,17 @@ class Settings(BaseModel):
         _BOOLEAN,
         default=True,
     )
-    # For the seed's own messages: accepted, as its environment has them, and read by nothing here.
-    nodes_group: Topic = _setting(
-        "KAFKA_GROUP_ID", "The gateways' group for messages.", _TOPIC, default="gateway-nodes"
-    )
     messages_topic: Topic = _setting(
-        "KAFKA_GROUP_MSG_TOPIC", "The topic of group messages.", _TOPIC, default="group_msg"
+        "KAFKA_GROUP_MSG_TOPIC",
+        "The chat's topic of messages: those of registered conversations are registered from it.",
+        _TOPIC,
+        default="group_msg",
+    )
+    messages_group: Topic = _setting(
+        "KAFKA_GROUP_ID",
+        "The consumer group under which that topic is read.",
+        _TOPIC,
+        default="gateway-nodes",
     )
 
     # Where things are
@@ -269,10 +279,65 @@ class Settings(BaseModel):
         default=(),
     )
 
+    # Who is told what
+
+    unregistered: Literal["accept", "reject"] = _setting(
+        "SEENBY_UNREGISTERED",
+        "Whether marks of messages that were not registered are believed, or refused.",
+        "accept or reject",
+        default="accept",
+    )
+    visible_to: Literal["sender", "members"] = _setting(
+        "SEENBY_RECEIPTS_VISIBLE_TO",
+        "Who may see who has read a message: its sender, or everyone it was sent to.",
+        "sender or members",
+        default="sender",
+    )
+    sync_reader: bool = _setting(
+        "SEENBY_SYNC_READER",
+        "Whether a reader's own devices are told what was read, so that badges clear everywhere.",
+        _BOOLEAN,
+        default=True,
+    )
+    receipts_forced: Literal["on", "off"] | None = _setting(
+        "SEENBY_RECEIPTS_FORCED",
+        "Receipts are sent by name by everyone (on) or by nobody (off). Default: as users wish.",
+        "on or off",
+        default=None,
+    )
+    count_hidden: bool = _setting(
+        "SEENBY_COUNT_HIDDEN",
+        "Whether groups of 5 and more count readers who hide their names.",
+        _BOOLEAN,
+        default=False,
+    )
+    reciprocal: bool = _setting(
+        "SEENBY_RECIPROCAL",
+        "Whether users who hide their names see no names either.",
+        _BOOLEAN,
+        default=False,
+    )
+    aggregate_over: int = _whole(
+        "SEENBY_AGGREGATE_OVER",
+        1000,
+        0,
+        1_000_000_000,
+        "Senders of messages to more people than this are told counts, not names.",
+    )
+    unread_window: int = _whole(
+        "SEENBY_UNREAD_WINDOW", 24, 0, 87_600, "Hours for which a receipt may be taken back."
+    )
+
     # How much, how long
 
     event_retention: int = _whole(
         "SEENBY_EVENT_RETENTION", 30, 1, 3650, "Days for which events are kept for resuming."
+    )
+    receipt_retention: Days = _setting(
+        "SEENBY_RECEIPT_RETENTION",
+        "Days for which receipts, and the messages they are for, are kept.",
+        "off, or a whole number of days from 1 to 3650",
+        default=None,
     )
     device_retention: int = _whole(
         "SEENBY_DEVICE_RETENTION", 90, 1, 3650, "Days after which a device not seen is forgotten."

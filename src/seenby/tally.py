@@ -153,9 +153,10 @@ class Tally:
     def _unregistered(self, mark: Mark) -> Refusal | None:
         if not self._rules.accept_unregistered:
             return NotFound(NOT_YOURS)
-        for field in ("sender_id", "conversation_id"):
-            if not getattr(mark, field):
-                return BadInput(field, "given for a message that is not registered")
+        if not mark.sender_id:
+            return BadInput("sender_id", "given for a message that is not registered")
+        if not mark.conversation_id:
+            return BadInput("conversation_id", "given for a message that is not registered")
         return OwnMessage() if mark.own else None
 
     def registered(self, mark: Mark, *, quiet: bool = False) -> Refusal | None:

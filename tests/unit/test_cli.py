@@ -12,6 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from seenby import __version__, cli
+from seenby.cli import trying
 from seenby.errors import BadInput, ConfigError, SeenbyError
 from seenby.settings import variables
 from seenby.store.schema import require_current
@@ -204,7 +205,7 @@ def test_a_receipt_looks_like_the_frame() -> None:
 
     frame = ReceiptFrame("m1", "reader", 1_704_067_200, "c1", 1_704_067_205, 42)
 
-    assert json.loads(cli._line(frame.pushed("epoch"))) == {
+    assert json.loads(trying._line(frame.pushed("epoch"))) == {
         "type": "read_receipt",
         "msg_id": "m1",
         "reader_id": "reader",

@@ -1,15 +1,8 @@
-"""The ``seenby`` command: starts the parts, prepares database and topic, tries things out.
-
-A command prints its result on standard output, and everything else on standard error. It ends
-with 0, with 1 when something could not be done, and with 2 when it was asked or set up wrongly.
-"""
+"""The commands to try things out with: token, mark, watch, bench."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -17,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 import typer
-import uvloop
 
-from seenby import __version__, config, logs
-from seenby.errors import BadInput, ConfigError, SeenbyError
-from seenby.settings import in_url, variables
+from seenby import config
+from seenby.cli.application import FAILED, app
+from seenby.errors import BadInput
+from seenby.settings import in_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -29,24 +22,6 @@ if TYPE_CHECKING:
 
     from seenby.client import Client, Pushed
     from seenby.client.stream import Notice
-    from seenby.node import Role, Running
-    from seenby.settings import Settings
-
-FAILED = 1
-MISUSED = 2
-
-app = typer.Typer(
-    name="seenby",
-    help="Read receipts: who read which message, recorded once, pushed to every device of the "
-    "sender. Settings are environment variables: see `seenby settings`.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-topic_app = typer.Typer(help="The Kafka topics.", no_args_is_help=True)
-epoch_app = typer.Typer(help="The epoch in which seqs count.", no_args_is_help=True)
-app.add_typer(topic_app, name="topic")
-app.add_typer(epoch_app, name="epoch")
 
 UserId = Annotated[str, typer.Argument(help="The user's id.", metavar="USER")]
 TokenOption = Annotated[
@@ -72,179 +47,6 @@ GatewayOption = Annotated[
     ),
 ]
 Over = Literal["http", "batch", "socket"]
-
-
-def main() -> None:
-    """Run the command line; what goes wrong is said in a sentence, without a traceback."""
-    try:
-        app()
-    except SeenbyError as error:
-        for line in str(error).splitlines():
-            print(f"seenby: {line}", file=sys.stderr)
-        sys.exit(MISUSED if isinstance(error, BadInput | ConfigError) else FAILED)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        # Whoever read has gone (seenby watch | head). Python would complain once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(FAILED)
-
-
-@app.callback(invoke_without_command=True)
-def version(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-) -> None:
-    """Options before any command."""
-    if version:
-        print(__version__)
-        raise typer.Exit
-
-
-# The parts
-
-
-@app.command()
-def serve() -> None:
-    """Start API and gateway in one process.
-
-    With no setting at all: the API on http://127.0.0.1:8080, the gateway on
-    ws://127.0.0.1:8081/ws, an SQLite file in the current folder, and no Kafka. The database is
-    brought up to date first. Ends in order on SIGTERM and Ctrl-C.
-    """
-    _run("serve")
-
-
-@app.command()
-def api() -> None:
-    """Start an API: takes marks over HTTP, records and publishes them.
-
-    As many as wanted may run on one database. It must be up to date: see `seenby migrate`.
-    """
-    _run("api")
-
-
-@app.command()
-def gateway() -> None:
-    """Start a gateway: pushes receipts over WebSocket to the devices of their senders.
-
-    As many as wanted may run on one database and topic, without knowing of each other.
-    """
-    _run("gateway")
-
-
-def _run(role: Role) -> None:
-    from seenby import node  # noqa: PLC0415 -- the other commands need none of it
-
-    settings = config.load()
-    logs.set_up(settings)
-
-    def tell(running: Running) -> None:
-        if settings.log_format != "json":
-            print(_what_runs(role, settings, running), flush=True)
-
-    uvloop.run(node.run(settings, role, on_ready=tell))
-
-
-def _what_runs(role: Role, settings: Settings, running: Running) -> str:
-    """What runs where, and what to try next."""
-    lines = ["", f"seenby {__version__} {role} is ready"]
-    lines += [f"  API       {running.api_url}"] if running.api_url else []
-    lines += [f"  gateway   {running.gateway_url}"] if running.gateway_url else []
-    lines += [f"  database  {running.database}", f"  bus       {running.bus}"]
-    lines += ["  callers   " + ("anyone" if settings.auth == "off" else "who has a token (JWT)")]
-    command = "seenby" if shutil.which("seenby") else sys.argv[0]
-    if role == "serve" and settings.auth == "off":
-        # Another terminal knows nothing of the settings of this one.
-        usual = config.load({})
-        api = f"http://{in_url(usual.api_host)}:{usual.api_port}"
-        at_api = "" if running.api_url == api else f" --api {running.api_url}"
-        at_gateway = (
-            "" if running.gateway_url == usual.gateway_url else f" --gateway {running.gateway_url}"
-        )
-        who = "--reader user456 --sender user123 --conversation conv789"
-        lines += [
-            "",
-            "Try it: watch as the sender in a second terminal,",
-            f"  {command} watch user123{at_gateway}",
-            "and mark a message as read in a third:",
-            f"  {command} mark msg-123 {who}{at_api}",
-        ]
-    else:
-        names = ("watch", "mark", "token")
-        lines += ["", "Try it: " + ", ".join(f"{command} {name} --help" for name in names)]
-    return "\n".join([*lines, "Ctrl-C ends it.", ""])
-
-
-# Database and topics
-
-
-@app.command()
-def migrate() -> None:
-    """Bring the database's tables up to this version of seenby.
-
-    Safe to repeat, and safe when several do it at once.
-    """
-    from seenby.store.schema import migrate as bring_up_to_date  # noqa: PLC0415 -- slow to import
-
-    applied = bring_up_to_date(config.load().database_url)
-    for line in applied:
-        print(f"applied {line}")
-    if not applied:
-        print("the database is up to date")
-
-
-@topic_app.command("create")
-def topic_create() -> None:
-    """Create the topics that seenby publishes to, where they do not exist.
-
-    How many partitions and replicas: SEENBY_TOPIC_PARTITIONS, SEENBY_TOPIC_REPLICATION.
-    """
-    from seenby.bus import kafka_topics as topics  # noqa: PLC0415 -- slow to import
-    from seenby.bus.dead_letters import SUFFIX  # noqa: PLC0415 -- as above
-
-    settings = config.load()
-    if not settings.kafka_brokers:
-        raise ConfigError("KAFKA_BROKERS must be set to create topics: a list of host:port")
-    for name, partitions, retention_ms in (
-        (settings.topic, settings.topic_partitions, topics.RETENTION_MS),
-        (settings.updates_topic, settings.topic_partitions, topics.RETENTION_MS),
-        (settings.topic + SUFFIX, 1, topics.DEAD_LETTER_RETENTION_MS),
-    ):
-        print(
-            topics.create_topic(
-                settings.kafka_brokers,
-                name,
-                partitions=partitions,
-                replication=settings.topic_replication,
-                retention_ms=retention_ms,
-            )
-        )
-
-
-@epoch_app.command("new")
-def epoch_new() -> None:
-    """Begin a new epoch: after a restore from a backup, or a failover that may have lost commits.
-
-    Every client is then told to load anew instead of trusting positions that count no longer.
-    """
-    from seenby.store.schema import require_current  # noqa: PLC0415 -- slow to import
-    from seenby.store.sql import open_store  # noqa: PLC0415 -- as above
-
-    url = config.load().database_url
-    require_current(url)
-    with contextlib.closing(open_store(url)) as store:
-        print(store.new_epoch())
-
-
-@app.command("settings")
-def show_settings() -> None:
-    """List every setting: name, default, accepted form, and what it is for."""
-    for variable in variables():
-        default = "" if variable.default in (None, "", ()) else f"  (default: {variable.default})"
-        print(f"{variable.name}{default}\n    {variable.description}\n    {variable.accepted}\n")
-
-
-# Trying out
 
 
 @app.command()

@@ -1,0 +1,76 @@
+"""The commands that prepare and check database and topics, and the one that lists settings."""
+
+from __future__ import annotations
+
+import contextlib
+
+from seenby import config
+from seenby.cli.application import app, epoch_app, topic_app
+from seenby.errors import ConfigError
+from seenby.settings import variables
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's tables up to this version of seenby.
+
+    Safe to repeat, and safe when several do it at once.
+    """
+    from seenby.store.schema import migrate as bring_up_to_date  # noqa: PLC0415 -- slow to import
+
+    applied = bring_up_to_date(config.load().database_url)
+    for line in applied:
+        print(f"applied {line}")
+    if not applied:
+        print("the database is up to date")
+
+
+@topic_app.command("create")
+def topic_create() -> None:
+    """Create the topics that seenby publishes to, where they do not exist.
+
+    How many partitions and replicas: SEENBY_TOPIC_PARTITIONS, SEENBY_TOPIC_REPLICATION.
+    """
+    from seenby.bus import kafka_topics as topics  # noqa: PLC0415 -- slow to import
+    from seenby.bus.dead_letters import SUFFIX  # noqa: PLC0415 -- as above
+
+    settings = config.load()
+    if not settings.kafka_brokers:
+        raise ConfigError("KAFKA_BROKERS must be set to create topics: a list of host:port")
+    for name, partitions, retention_ms in (
+        (settings.topic, settings.topic_partitions, topics.RETENTION_MS),
+        (settings.updates_topic, settings.topic_partitions, topics.RETENTION_MS),
+        (settings.topic + SUFFIX, 1, topics.DEAD_LETTER_RETENTION_MS),
+    ):
+        print(
+            topics.create_topic(
+                settings.kafka_brokers,
+                name,
+                partitions=partitions,
+                replication=settings.topic_replication,
+                retention_ms=retention_ms,
+            )
+        )
+
+
+@epoch_app.command("new")
+def epoch_new() -> None:
+    """Begin a new epoch: after a restore from a backup, or a failover that may have lost commits.
+
+    Every client is then told to load anew instead of trusting positions that count no longer.
+    """
+    from seenby.store.schema import require_current  # noqa: PLC0415 -- slow to import
+    from seenby.store.sql import open_store  # noqa: PLC0415 -- as above
+
+    url = config.load().database_url
+    require_current(url)
+    with contextlib.closing(open_store(url)) as store:
+        print(store.new_epoch())
+
+
+@app.command("settings")
+def show_settings() -> None:
+    """List every setting: name, default, accepted form, and what it is for."""
+    for variable in variables():
+        default = "" if variable.default in (None, "", ()) else f"  (default: {variable.default})"
+        print(f"{variable.name}{default}\n    {variable.description}\n    {variable.accepted}\n")
