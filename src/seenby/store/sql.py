@@ -22,6 +22,8 @@ from seenby.store.base import (
     ReceiptPage,
 )
 from seenby.store.connections import Connections, told
+from seenby.store.conversations import Conversations
+from seenby.store.erasing import Erasing
 from seenby.store.preferences import Preferences
 from seenby.store.recording import Recording
 from seenby.store.statements import Statements, document, milliseconds, singles, the_epoch
@@ -73,7 +75,9 @@ class SqlStore:
         self.connections = Connections(database, retry_seconds=retry_seconds)
         writing = Writing(self.connections, database, self._statements, rules)
         self.recording = Recording(writing, database, rules)
+        self.conversations = Conversations(self.connections, database, self._statements)
         self.preferences = Preferences(self.connections, database)
+        self.erasing = Erasing(writing, database, self.conversations)
 
     # Marks
 

@@ -10,6 +10,7 @@ meta            ``epoch``: a random id made with the database
 conversations   what the chat's backend has registered, and how many messages came in each
 members         who is in a conversation from when to when, and how much of it they have read
 messages        what was registered: by whom, to how many, and how many have read it
+leavers         members who have left and are not settled yet (see below)
 preferences     what a user wants others to know, in general and per conversation
 pending_counts  messages whose count of readers is still to be told, and when
 erasures        users who are being erased, and how far that is
@@ -223,6 +224,16 @@ messages = Table(
     Index("messages_by_sender", "sender_id"),
     Index("messages_by_time", "sent_at"),
     *id_checks(("msg_id", 1, MSG_ID_MAX), ("sender_id", 1, USER_ID_MAX)),
+    sqlite_with_rowid=False,
+    **ON_MYSQL,
+)
+
+leavers = Table(
+    "leavers",
+    metadata,
+    Column("conversation_id", String(CONVERSATION_ID_MAX), primary_key=True),
+    Column("user_id", String(USER_ID_MAX), primary_key=True),
+    Column("since", BigInteger, primary_key=True, autoincrement=False),
     sqlite_with_rowid=False,
     **ON_MYSQL,
 )

@@ -90,6 +90,12 @@ def upgrade() -> None:
     create_index("messages_by_sender", "messages", "sender_id")
     create_index("messages_by_time", "messages", "sent_at")
     create_table(
+        "leavers",
+        sa.Column("conversation_id", sa.String(128), primary_key=True),
+        sa.Column("user_id", sa.String(64), primary_key=True),
+        sa.Column("since", sa.BigInteger, primary_key=True, autoincrement=False),
+    )
+    create_table(
         "preferences",
         sa.Column("user_id", sa.String(64), primary_key=True),
         sa.Column("conversation_id", sa.String(128), primary_key=True),
