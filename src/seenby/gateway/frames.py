@@ -6,21 +6,23 @@ and the accepted form when a frame cannot be used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 
 from seenby import inputs
+from seenby.model import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from seenby.model import Event
 
+T = TypeVar("T")
+
 SUBPROTOCOL = "seenby.v1"
 MAX_MESSAGE = 64 * 1024
-"""Bytes a client's message may have, fragments together."""
-
+"""Bytes a message may have; a client's, fragments together."""
 
 HEARTBEAT = 30
 """Seconds between the server's pings."""
@@ -38,6 +40,50 @@ class _ReadReceipt(msgspec.Struct, tag_field="type", tag="read_receipt", gc=Fals
     reader_id: str
     read_at: int
     conversation_id: str
+    timestamp: int
+    seq: int | msgspec.UnsetType
+
+
+class _CountedReceipt(_ReadReceipt, tag_field="type", tag="read_receipt", gc=False):
+    read: int
+    of: int | msgspec.UnsetType
+
+
+class _ReadCount(msgspec.Struct, tag_field="type", tag="read_count", gc=False):
+    msg_id: str
+    conversation_id: str
+    read: int | msgspec.UnsetType
+    of: int | msgspec.UnsetType
+    timestamp: int
+    seq: int | msgspec.UnsetType
+
+
+class _ReadWithdrawn(msgspec.Struct, tag_field="type", tag="read_withdrawn", gc=False):
+    msg_id: str
+    reader_id: str
+    conversation_id: str
+    withdrawn_at: int
+    timestamp: int
+    seq: int | msgspec.UnsetType
+    read: int | msgspec.UnsetType
+    of: int | msgspec.UnsetType
+
+
+class _ReadSelf(msgspec.Struct, tag_field="type", tag="read_self", gc=False):
+    msg_id: str
+    conversation_id: str
+    read_at: int
+    unread: int | msgspec.UnsetType
+    device_id: str
+    timestamp: int
+    seq: int | msgspec.UnsetType
+    up_to: bool | msgspec.UnsetType
+
+
+class _UnreadSelf(msgspec.Struct, tag_field="type", tag="unread_self", gc=False):
+    msg_id: str
+    conversation_id: str
+    unread: int | msgspec.UnsetType
     timestamp: int
     seq: int | msgspec.UnsetType
 
@@ -75,22 +121,136 @@ _encode = msgspec.json.Encoder().encode
 
 
 def receipt(event: Event, timestamp: int) -> bytes:
-    """The seed's frame; *timestamp* is the moment of the push in unix seconds."""
+    """The seed's frame; *timestamp* is the moment of the push in unix seconds.
+
+    Where the message is registered, how many have read it, and of how many, stand at its end.
+    """
+    read = event.count
+    if read is None:
+        return _encode(
+            _ReadReceipt(
+                event.msg_id,
+                event.reader_id,
+                event.read_at // 1000,
+                event.conversation_id,
+                timestamp,
+                event.seq or msgspec.UNSET,
+            )
+        )
     return _encode(
-        _ReadReceipt(
+        _CountedReceipt(
             event.msg_id,
             event.reader_id,
             event.read_at // 1000,
             event.conversation_id,
             timestamp,
             event.seq or msgspec.UNSET,
+            read,
+            _known(event.of),
         )
     )
 
 
+def update(event: Event, timestamp: int) -> bytes:
+    """The frame of an event that is no receipt; silent clients are sent none of these."""
+    return _encode(_UPDATES[event.kind](event, timestamp))
+
+
+def _read_count(event: Event, timestamp: int) -> _ReadCount:
+    return _ReadCount(
+        event.msg_id,
+        event.conversation_id,
+        _known(event.count),
+        _known(event.of),
+        timestamp,
+        event.seq or msgspec.UNSET,
+    )
+
+
+def _read_withdrawn(event: Event, timestamp: int) -> _ReadWithdrawn:
+    return _ReadWithdrawn(
+        event.msg_id,
+        event.reader_id,
+        event.conversation_id,
+        event.read_at // 1000,
+        timestamp,
+        event.seq or msgspec.UNSET,
+        _known(event.count),
+        _known(event.of),
+    )
+
+
+def _read_self(event: Event, timestamp: int) -> _ReadSelf:
+    return _ReadSelf(
+        event.msg_id,
+        event.conversation_id,
+        event.read_at // 1000,
+        _known(event.count),
+        event.device_id,
+        timestamp,
+        event.seq or msgspec.UNSET,
+        True if event.kind == Kind.READ_SELF_UP_TO else msgspec.UNSET,
+    )
+
+
+def _unread_self(event: Event, timestamp: int) -> _UnreadSelf:
+    return _UnreadSelf(
+        event.msg_id,
+        event.conversation_id,
+        _known(event.count),
+        timestamp,
+        event.seq or msgspec.UNSET,
+    )
+
+
+_UPDATES: dict[int, Callable[[Event, int], msgspec.Struct]] = {
+    Kind.COUNT: _read_count,
+    Kind.WITHDRAWN: _read_withdrawn,
+    Kind.READ_SELF: _read_self,
+    Kind.READ_SELF_UP_TO: _read_self,
+    Kind.UNREAD_SELF: _unread_self,
+}
+
+
+def _known(number: int | None) -> int | msgspec.UnsetType:
+    return msgspec.UNSET if number is None else number
+
+
+_A_RECEIPT = b'{"type":"read_receipt",'
+_BATCH_BEGINS, _BATCH_ENDS = b'{"type":"read_receipts","receipts":[', b"]}"
+
+
 def batch(receipts: Sequence[bytes]) -> bytes:
     """Several receipt frames as one."""
-    return b'{"type":"read_receipts","receipts":[' + b",".join(receipts) + b"]}"
+    return _BATCH_BEGINS + b",".join(receipts) + _BATCH_ENDS
+
+
+def joined(out: Iterable[T]) -> list[T | bytes]:
+    """The same with receipts that follow each other as batches of at most MAX_MESSAGE bytes."""
+    found: list[T | bytes] = []
+    receipts: list[bytes] = []
+    size = 0
+
+    def end() -> None:
+        if len(receipts) > 1:
+            found.append(batch(receipts))
+        else:
+            found.extend(receipts)
+        receipts.clear()
+
+    for item in out:
+        if not (isinstance(item, bytes) and item.startswith(_A_RECEIPT)):
+            end()
+            found.append(item)
+            continue
+        size += len(item) + 1
+        if not receipts or size > MAX_MESSAGE:
+            end()
+            # One comma fewer than receipts.
+            size = len(_BATCH_BEGINS) + len(item) + len(_BATCH_ENDS)
+        receipts.append(item)
+    end()
+    return found
 
 
 def welcome(*, user_id: str, device_id: str, epoch: str, seq: int, resumed: bool) -> bytes:

@@ -10,13 +10,15 @@ something to write wait in ``take_dirty()``. Rules that live here:
 - A session that catches up is not pushed to. It reads pages until it meets the stream, and what
   the stream was given since it began (the tail) closes the gap in memory.
 - A frame is encoded once for all sessions of a user.
+- Silent sessions are sent receipts only. What they are not sent, and what is erased, takes their
+  place in the stream along all the same.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from seenby.gateway.frames import receipt
+from seenby.gateway.frames import receipt, update
 from seenby.gateway.session import State
 
 if TYPE_CHECKING:
@@ -281,11 +283,13 @@ class Hub:
         if not live:
             return
         seq, at = event.seq, event.at
-        if not event.msg_id:
-            for session in live:
-                session.skip(seq)
-            return
-        frame = receipt(event, int(wall))
+        if event.kind or not event.msg_id:
+            live = self._shown_to(live, event)
+            if not live:
+                return
+            frame = update(event, int(wall))
+        else:
+            frame = receipt(event, int(wall))
         dirty = self._dirty
         for session in live:
             session.push(frame, seq, at)
@@ -294,6 +298,16 @@ class Hub:
         self.devices.append(len(live))
         if self.traces is not None and event.trace:
             self.traces.append((event.trace, event.sender_id, seq))
+
+    def _shown_to(self, live: Sequence[Session], event: Event) -> list[Session]:
+        """Those that are sent an event which is no receipt, or erased; the others pass over it."""
+        shown: list[Session] = []
+        for session in live:
+            if _is_shown(event, session):
+                shown.append(session)
+            elif session.skip(event.seq):
+                self.touch(session)
+        return shown
 
     def _hold(self, stream: Stream, event: Event) -> None:
         stream.highest = max(stream.highest, event.seq)
@@ -323,7 +337,8 @@ class Hub:
         timestamp = int(wall)
         new = [event for event in events if event.seq > session.position]
         if new:
-            session.page([receipt(e, timestamp) for e in new if e.msg_id], new[-1].seq)
+            shown = [_frame(e, timestamp) for e in new if _is_shown(e, session)]
+            session.page(shown, new[-1].seq)
         self.touch(session)
 
     def _meet(self, stream: Stream, session: Session, wall: float) -> bool:
@@ -344,3 +359,11 @@ class Hub:
     def _drop_tail(self, stream: Stream) -> None:
         if not stream.catching_up:
             stream.tail = None
+
+
+def _is_shown(event: Event, session: Session) -> bool:
+    return bool(event.msg_id) and not (event.kind and session.silent)
+
+
+def _frame(event: Event, timestamp: int) -> bytes:
+    return update(event, timestamp) if event.kind else receipt(event, timestamp)

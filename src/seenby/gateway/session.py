@@ -9,8 +9,8 @@ Rules that live here, and nowhere else:
 
 - Before ``welcome`` a seenby.v1 client is sent nothing but answers; a silent client nothing but
   receipts, ever.
-- ``position`` is the seq of the last event written. It only grows, except by a reset, and stands
-  still once the session is closed: what is not written is not had.
+- ``position`` is the seq of the last event that was written or passed over. It only grows, except
+  by a reset, and stands still once the session is closed: what is not written is not had.
 - Where a session begins: at what the client says, else at the device's stored position, else (a
   device never seen) at the oldest event kept, else (no device) at the moment of connecting.
 - A position that cannot be served whole is a ``reset`` for a seenby.v1 client; a silent client
@@ -344,20 +344,22 @@ class Session:
             self.last_push_at_ms = at_ms
         self._out.append(frame)
 
-    def skip(self, seq: int) -> None:
-        """Pass over an event that is shown to nobody."""
-        if self.state is not State.CLOSED and seq > self.position:
-            self.position = seq
+    def skip(self, seq: int) -> bool:
+        """Pass over an event that this client is not shown.
 
-    def page(self, receipts: Sequence[bytes], last: int) -> None:
-        """Write a page of the backlog; it ends at *last*."""
-        if self.state is State.CLOSED:
-            return
-        if len(receipts) > 1 and self.batch:
-            self._out.append(frames.batch(receipts))
-        else:
-            self._out.extend(receipts)
-        self.position = last
+        Returns whether ask() has to be called, as it is when something is written: a silent
+        client's device is asked as often after events that it is not shown as after others.
+        """
+        if self.state is State.CLOSED or seq <= self.position:
+            return False
+        self.position = seq
+        return self.confirms and self._unasked_since is None
+
+    def page(self, shown: Sequence[bytes], last: int) -> None:
+        """Write what is shown of a page of the backlog; it ends at *last*."""
+        if self.state is not State.CLOSED:
+            self._out.extend(shown)
+            self.position = last
 
     def cut(self, epoch: str, floor: int, head: int) -> int:
         """Events up to *floor* are gone: a session below it goes on there, or from *head*.
@@ -446,7 +448,10 @@ class Session:
         return bool(self._out)
 
     def data_to_send(self) -> list[Outgoing]:
-        """What is to be written now, in order."""
+        """What is to be written now, in order.
+
+        Receipts that follow each other are one frame for a client that takes batches.
+        """
         out = self._out
         self._out = []
-        return out
+        return frames.joined(out) if self.batch and len(out) > 1 else out

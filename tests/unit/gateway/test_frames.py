@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seenby.errors import BadInput
-from seenby.gateway import frames
+from seenby.gateway import disconnect, frames
+from seenby.gateway.session import Ping
+from seenby.model import TYPE_OF_KIND, Kind
 from tests.unit.gateway.clients import event, frame
 
 
@@ -26,6 +28,75 @@ class TestToClients:
     def test_without_a_seq_there_is_no_seq(self) -> None:
         """Not 0, which would be one."""
         assert b"seq" not in frames.receipt(event(0), 1)
+
+    def test_a_receipt_of_a_registered_message_says_how_many_have_read_it(self) -> None:
+        """At its end, behind what the original knows."""
+        assert frames.receipt(event(42, count=5, of=10), 1_704_067_205) == (
+            b'{"type":"read_receipt","msg_id":"m42","reader_id":"reader","read_at":1704067200,'
+            b'"conversation_id":"c","timestamp":1704067205,"seq":42,"read":5,"of":10}'
+        )
+        assert frames.receipt(event(42, count=0, of=0), 1).endswith(b',"read":0,"of":0}')
+
+    @pytest.mark.parametrize(
+        ("changes", "text"),
+        [
+            (
+                {"kind": Kind.COUNT, "reader_id": "", "count": 512, "of": 2000},
+                (
+                    '{"type":"read_count","msg_id":"m42","conversation_id":"c","read":512,"of":2000,'
+                    '"timestamp":1704067205,"seq":42}'
+                ),
+            ),
+            (
+                {"kind": Kind.WITHDRAWN, "count": 4, "of": 10},
+                (
+                    '{"type":"read_withdrawn","msg_id":"m42","reader_id":"reader",'
+                    '"conversation_id":"c","withdrawn_at":1704067200,"timestamp":1704067205,"seq":42,'
+                    '"read":4,"of":10}'
+                ),
+            ),
+            (
+                {"kind": Kind.WITHDRAWN},
+                (
+                    '{"type":"read_withdrawn","msg_id":"m42","reader_id":"reader",'
+                    '"conversation_id":"c","withdrawn_at":1704067200,"timestamp":1704067205,"seq":42}'
+                ),
+            ),
+            (
+                {"kind": Kind.READ_SELF, "count": 7, "device_id": "phone"},
+                (
+                    '{"type":"read_self","msg_id":"m42","conversation_id":"c","read_at":1704067200,'
+                    '"unread":7,"device_id":"phone","timestamp":1704067205,"seq":42}'
+                ),
+            ),
+            (
+                {"kind": Kind.READ_SELF_UP_TO, "count": 0},
+                (
+                    '{"type":"read_self","msg_id":"m42","conversation_id":"c","read_at":1704067200,'
+                    '"unread":0,"device_id":"","timestamp":1704067205,"seq":42,"up_to":true}'
+                ),
+            ),
+            (
+                {"kind": Kind.UNREAD_SELF, "count": 8},
+                (
+                    '{"type":"unread_self","msg_id":"m42","conversation_id":"c","unread":8,'
+                    '"timestamp":1704067205,"seq":42}'
+                ),
+            ),
+        ],
+    )
+    def test_every_other_kind_has_a_frame_of_its_own(
+        self, changes: dict[str, Any], text: str
+    ) -> None:
+        """To the letter; what is not known is left out, a count of 0 is not."""
+        assert frames.update(event(42, **changes), 1_704_067_205).decode() == text
+
+    def test_there_is_a_frame_for_every_kind(self) -> None:
+        """A kind without one would end the feed."""
+        for kind in set(Kind) - {Kind.RECEIPT}:
+            decoded = json.loads(frames.update(event(0, kind=kind), 1))
+            assert decoded["type"] == TYPE_OF_KIND[kind]
+            assert "seq" not in decoded
 
     def test_a_batch_is_its_receipts(self) -> None:
         """As they would stand alone."""
@@ -51,6 +122,56 @@ class TestToClients:
             "code": "forbidden",
             "error": "no",
         }
+
+
+def receipts(first: int, last: int, **changes: Any) -> list[bytes]:
+    """Receipt frames with these seqs."""
+    return [frames.receipt(event(seq, **changes), 1) for seq in range(first, last + 1)]
+
+
+class TestJoined:
+    def test_receipts_that_follow_each_other_are_one_frame(self) -> None:
+        """One alone stays as it is: a batch of one would only be longer."""
+        assert frames.joined(receipts(1, 3)) == [frames.batch(receipts(1, 3))]
+        assert frames.joined(receipts(1, 1)) == receipts(1, 1)
+        assert frames.joined([]) == []
+
+    def test_whatever_stands_between_stays_where_it_is(self) -> None:
+        """Answers, other kinds, pings and the close; the order is kept."""
+        other = frames.update(event(3, kind=Kind.READ_SELF), 1)
+        counted = frames.receipt(event(5, count=1, of=2), 1)
+        ping = Ping(b"5")
+        out = [*receipts(1, 2), other, *receipts(4, 4), ping, counted, *receipts(6, 6)]
+        assert frames.joined([*out, frames.PONG, disconnect.DRAIN]) == [
+            frames.batch(receipts(1, 2)),
+            other,
+            *receipts(4, 4),
+            ping,
+            frames.batch([counted, *receipts(6, 6)]),
+            frames.PONG,
+            disconnect.DRAIN,
+        ]
+
+    def test_a_batch_is_no_longer_than_any_message(self) -> None:
+        """64 KiB, filled to the last receipt that fits; then the next one begins."""
+        whole = receipts(1000, 1999, conversation_id="c" * 128)
+        batches = frames.joined(whole)
+        assert all(len(batch) <= frames.MAX_MESSAGE for batch in batches)
+        assert all(len(batch) > frames.MAX_MESSAGE - len(whole[0]) - 1 for batch in batches[:-1])
+        assert [r for batch in batches for r in json.loads(batch)["receipts"]] == [
+            json.loads(receipt) for receipt in whole
+        ]
+
+    def test_a_batch_may_be_filled_to_the_brim(self) -> None:
+        """Not a byte more."""
+        first = receipts(1, 100)
+
+        def padded(size: int) -> list[bytes]:
+            return [*first, frames.receipt(event(101, msg_id="m" * size), 1)]
+
+        room = frames.MAX_MESSAGE - len(frames.batch(padded(0)))
+        assert [len(frame) for frame in frames.joined(padded(room))] == [frames.MAX_MESSAGE]
+        assert len(frames.joined(padded(room + 1))) == 2
 
 
 class TestFromClients:

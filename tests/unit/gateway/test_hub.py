@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from seenby.gateway import disconnect
 from seenby.gateway.hub import HOLD_LIMIT, TAIL_LIMIT, Hub
 from seenby.gateway.session import NOWHERE, Session, State
+from seenby.model import TYPE_OF_KIND, Kind
 from seenby.store.base import Page
 from tests.unit.gateway.clients import (
     EPOCH,
@@ -186,6 +188,74 @@ class TestLive:
         hub.dispatch([event(21, msg_id=""), event(22)], 0.0, 1.0)
         assert seqs(sent(session)) == [22]
         assert hub.devices == [1]
+
+
+OTHER_KINDS = [kind for kind in Kind if kind != Kind.RECEIPT]
+
+
+class TestOtherKinds:
+    def test_they_come_in_the_streams_order(self, hub: Hub) -> None:
+        """One seq for all kinds: live, from what was held, and from pages."""
+        live = joined(hub, greeted(seq=20, epoch=EPOCH))
+        behind = joined(hub, greeted(seq=18, epoch=EPOCH))
+        kinds = [*OTHER_KINDS, Kind.RECEIPT]
+        new = [event(21 + number, kind=kind) for number, kind in enumerate(kinds)]
+        hub.dispatch([*new[1:], new[0]], 0.0, 1.0)
+        old = [event(19, kind=Kind.COUNT), event(20)]
+        hub.page(behind, Page(26, 10, old), 0.0, 1.0)
+        names = [TYPE_OF_KIND[kind] for kind in kinds]
+        out = sent(live)
+        assert types(out) == names
+        assert [item["seq"] for item in out] == list(range(21, 27))
+        assert types(sent(behind)) == ["read_count", "read_receipt", *names]
+
+    @pytest.mark.parametrize("kind", OTHER_KINDS)
+    def test_silent_clients_pass_over_them(self, hub: Hub, kind: Kind) -> None:
+        """Live and in pages; their position moves, and what follows is not held up."""
+        quiet = joined(hub, silent())
+        behind = joined(hub, silent("phone"), stored=stored(18))
+        hub.dispatch([event(21, kind=kind), event(22), event(23, kind=kind)], 0.0, 1.0)
+        hub.page(behind, Page(23, 10, [event(19, kind=kind), event(20)]), 0.0, 1.0)
+        assert seqs(sent(quiet)) == [22]
+        assert seqs(sent(behind)) == [20, 22]
+        assert quiet.position == behind.position == 23
+
+    def test_each_is_one_frame_for_all_sessions(self, hub: Hub) -> None:
+        """Encoded once."""
+        sessions = [joined(hub, greeted(seq=20, epoch=EPOCH)) for _ in range(2)]
+        hub.dispatch([event(21, kind=Kind.READ_SELF)], 0.0, 1.0)
+        first, second = (session.data_to_send() for session in sessions)
+        assert first[0] is second[0]
+
+    def test_they_count_as_pushed_to_those_who_were_sent_them(self, hub: Hub) -> None:
+        """Silent clients are not; where there is nobody else, nothing was pushed."""
+        hub.traces = []
+        joined(hub, silent())
+        dispatched = event(21, kind=Kind.READ_SELF, trace="t" * 32)
+        hub.dispatch([dispatched], 0.0, 1.0)
+        assert (hub.pushed, hub.devices, hub.traces) == ([], [], [])
+        for _ in range(2):
+            joined(hub, greeted(seq=21, epoch=EPOCH), head=21)
+        hub.dispatch([replace(dispatched, seq=22)], 0.0, 1.0)
+        assert (len(hub.pushed), hub.devices) == (1, [2])
+        assert hub.traces == [("t" * 32, "sender", 22)]
+
+    def test_an_erased_one_is_shown_to_nobody(self, hub: Hub) -> None:
+        """Whatever its kind; it keeps its place."""
+        session = joined(hub, greeted(seq=20, epoch=EPOCH))
+        hub.dispatch([event(21, msg_id="", kind=Kind.WITHDRAWN), event(22)], 0.0, 1.0)
+        assert seqs(sent(session)) == [22]
+
+    @pytest.mark.parametrize("changes", [{"kind": Kind.COUNT}, {"msg_id": ""}])
+    def test_a_silent_device_that_passes_over_one_is_to_be_asked(
+        self, hub: Hub, changes: dict[str, Any]
+    ) -> None:
+        """Else it would be served the same events again; without a device nothing is written."""
+        phone = joined(hub, silent("phone"), stored=stored(20))
+        joined(hub, silent())
+        hub.take_dirty()
+        hub.dispatch([event(21, **changes)], 0.0, 1.0)
+        assert hub.take_dirty() == [phone]
 
 
 class TestHoles:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -267,6 +268,42 @@ class TestSilentClients:
         assert not session.ask(5.0)
         assert sent(session) == []
 
+    def test_what_it_is_not_shown_moves_its_position_too(self) -> None:
+        """Its device is asked for that, once, as after a push; then the heartbeat again."""
+        session = begun(silent("phone"))
+        assert session.skip(21)
+        assert not session.ask(1.0)
+        assert sent(session) == [b"21"]
+        assert session.pong(b"21", 1.1) == 21
+        assert session.skip(22)
+        assert session.ask(1.2)
+        assert not session.skip(23)
+        session.expire(1.2 + ASK_WITHIN)
+        assert sent(session) == [b"23"]
+        assert session.deadline() == pytest.approx(1.2 + ASK_WITHIN + 30.0)
+
+    def test_it_is_asked_once_a_second_however_much_it_is_not_shown(self) -> None:
+        """And never later than a second after what it passed over."""
+        session = begun(silent("phone"))
+        asked: list[float] = []
+        for tick in range(100):
+            now = tick / 10
+            session.expire(now)
+            for seq in range(session.position + 1, session.position + 6):
+                if session.skip(seq):
+                    session.ask(now)
+            asked += [now for _ in sent(session)]
+        pauses = [later - earlier for earlier, later in itertools.pairwise(asked)]
+        assert asked[0] == 0.0
+        assert all(ASK_WITH <= pause <= 1.0 + 1e-9 for pause in pauses)
+        assert asked[-1] > 8.9
+
+    def test_who_has_no_device_to_ask_is_not_asked_for_what_it_is_not_shown(self) -> None:
+        """Nor one that acknowledges for itself: nothing is to be written."""
+        for session in (begun(silent()), begun(greeted(device_id="phone"))):
+            assert not session.skip(21)
+            assert session.position == 21
+
     def test_without_a_device_nothing_is_asked(self) -> None:
         """It has no position that could be kept."""
         session = begun(silent())
@@ -405,16 +442,27 @@ class TestPushes:
         assert session.position == 20
 
     @pytest.mark.parametrize(("batch", "shape"), [(True, 1), (False, 3)])
-    def test_pages_come_in_batches_only_where_they_are_asked_for(
+    def test_receipts_written_together_are_a_batch_only_where_that_is_asked_for(
         self,
         batch: bool,
         shape: int,
     ) -> None:
-        """``batch: true`` in hello."""
+        """``batch: true`` in hello; a page and live ones alike."""
         session = begun(greeted(batch=batch, seq=10, epoch=EPOCH))
         session.page([frames.receipt(e, 1) for e in events(11, 13)], 13)
         out = sent(session)
         assert (len(out), seqs(out), session.position) == (shape, [11, 12, 13], 13)
+        push(session, 14, 15, 16)
+        out = sent(session)
+        assert (len(out), seqs(out)) == (shape, [14, 15, 16])
+
+    def test_what_is_written_later_is_another_frame(self) -> None:
+        """Nothing waits for more to come."""
+        session = begun(greeted(batch=True))
+        push(session, 21)
+        assert types(sent(session)) == ["read_receipt"]
+        push(session, 22, 23)
+        assert types(sent(session)) == ["read_receipts"]
 
     def test_a_page_of_one_is_a_single_frame(self) -> None:
         """A batch of one would only be longer."""
