@@ -17,6 +17,7 @@ from seenby.errors import (
     StoreUnavailable,
 )
 from seenby.model import Event, Mark, Position, Receipt
+from seenby.rules import DEFAULT
 from seenby.store.base import (
     NO_STREAM,
     Device,
@@ -28,6 +29,7 @@ from seenby.store.base import (
     Recorded,
     outcome,
 )
+from seenby.tally import Facts, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -48,6 +50,7 @@ class FailingStore:
         failing: while True every call raises StoreUnavailable.
         failures: how many calls have.
         refused: message ids for which record() raises StoreRefused.
+        refusals: by message id, what record() answers to marks of it.
         answering: cleared, every call waits until it is set again.
         attempts: the marks of each call of record(), in the order in which they came.
         commits: the marks of each call of record() that was committed.
@@ -58,6 +61,7 @@ class FailingStore:
         self.failing = False
         self.failures = 0
         self.refused: set[str] = set()
+        self.refusals: dict[str, Refusal] = {}
         self.answering = threading.Event()
         self.answering.set()
         self.attempts: list[list[Mark]] = []
@@ -110,16 +114,28 @@ class FailingStore:
         first = self._receipts.get((mark.msg_id, mark.reader_id))
         return self._first(mark, now, events) if first is None else outcome(mark, first)
 
-    def _first(self, mark: Mark, now: int, events: list[Event]) -> Receipt:
+    def _first(self, mark: Mark, now: int, events: list[Event]) -> Receipt | Refusal:
+        refusal = self.refusals.get(mark.msg_id) or Tally(DEFAULT, Facts(), now).plain(mark)
+        if refusal is not None:
+            return refusal
         receipt = mark.receipt(len(self._receipts) + 1, now)
         self._receipts[mark.msg_id, mark.reader_id] = receipt
-        ends = self._ends.get(mark.sender_id, NO_STREAM)
-        event = mark.event(ends.head + 1, now)
-        self._ends[mark.sender_id] = Head(event.seq, ends.floor, now)
-        # A trace goes along in the outbox only.
-        self._events.setdefault(mark.sender_id, []).append(replace(event, trace=""))
-        events.append(event)
+        events.append(self._tell(mark.event(0, now)))
         return receipt
+
+    def _tell(self, event: Event) -> Event:
+        """The event with its seq, once it stands in its stream."""
+        ends = self._ends.get(event.sender_id, NO_STREAM)
+        event = replace(event, seq=ends.head + 1)
+        self._ends[event.sender_id] = Head(event.seq, ends.floor, event.at)
+        # A trace goes along in the outbox only.
+        self._events.setdefault(event.sender_id, []).append(replace(event, trace=""))
+        return event
+
+    def tell(self, events: Sequence[Event]) -> list[Event]:
+        """Put events of any kind into their users' streams; they come back with their seqs."""
+        with self._call():
+            return [self._tell(event) for event in events]
 
     @property
     def _epoch(self) -> str:

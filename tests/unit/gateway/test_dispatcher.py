@@ -10,13 +10,23 @@ import pytest
 from seenby.errors import StoreUnavailable
 from seenby.gateway import disconnect
 from seenby.gateway.session import Session, State
-from seenby.model import Position
+from seenby.model import TYPE_OF_KIND, Kind, Position
 from seenby.store.base import Ack
 from seenby.testing import FailingStore
 from tests.unit.gateway.clients import event, seqs, types
 from tests.unit.gateway.stations import Station, live, station, turn
 
 AT = 1_704_067_200_000
+
+
+def delivered(here: Station) -> dict[str, float]:
+    """How many events were delivered, by how many devices took each."""
+    found: dict[str, float] = {}
+    for line in here.metrics.render()[0].decode().splitlines():
+        name, _, value = line.partition(" ")
+        if name.startswith("read_receipt_delivered_total{") and float(value):
+            found[name.split('"')[1]] = float(value)
+    return found
 
 
 class TestArrivals:
@@ -208,6 +218,43 @@ class TestPages:
             calls = len(here.source.calls)
             await turn(100)
             assert len(here.source.calls) == calls
+
+    async def test_a_backlog_holds_every_kind_in_order(self) -> None:
+        """Silent clients are sent the receipts of it; all are live at the end."""
+        async with station() as here:
+            kinds = [*Kind] * 50
+            here.source.store.tell([event(0, kind=kind) for kind in kinds])
+            talks = here.connect(seq=0, epoch=here.hub.epoch, batch=True)
+            quiet = here.connect(device="phone")
+            await turn(100)
+            assert live(talks, quiet)
+            names = [TYPE_OF_KIND[kind] for kind in kinds]
+            assert types(here.written[talks]) == ["welcome", *names]
+            assert [frame["seq"] for frame in here.written[talks][1:]] == list(range(1, 301))
+            assert types(here.written[quiet]) == ["read_receipt"] * 50
+            assert quiet.position == 300
+
+    async def test_receipts_of_one_delivery_are_one_frame(self) -> None:
+        """For whom takes batches: a conversation that is read comes as few frames."""
+        async with station() as here:
+            batches, single = here.connect(batch=True), here.connect(batch=False)
+            await turn()
+            here.feed.push(*here.source.add("sender", 300))
+            assert types(here.written[batches]) == ["welcome", "read_receipts"]
+            assert types(here.written[single]) == ["welcome", *["read_receipt"] * 300]
+            assert seqs(here.written[batches]) == seqs(here.written[single])
+
+    async def test_every_kind_that_is_pushed_counts_as_a_delivery(self) -> None:
+        """To those who were sent it: silent clients that pass over it are none of them."""
+        async with station() as here:
+            here.connect()
+            await turn()
+            here.feed.push(*here.source.store.tell([event(0, kind=Kind.COUNT)]))
+            assert delivered(here) == {}
+            here.connect(batch=True)
+            await turn()
+            here.feed.push(*here.source.store.tell([event(0, kind=kind) for kind in Kind]))
+            assert delivered(here) == {"1": 5.0, "2": 1.0}
 
     async def test_what_a_silent_client_missed_is_counted(self) -> None:
         """It cannot be told."""

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
-from seenby.errors import BadInput, Unauthenticated
+from seenby.errors import BadInput, Forbidden, Mismatch, NotFound, OwnMessage, Unauthenticated
 from seenby.gateway import disconnect, frames
 from seenby.gateway.requests import MARKS_LIMIT, USER_LIMIT, Requests
 from seenby.gateway.session import Session, State
 from seenby.model import ANYONE, Caller
+from seenby.tally import Refusal
 from seenby.testing import ManualClock
 from tests.unit.gateway.clients import frame, start, types
 from tests.unit.gateway.stations import Station, turn
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from seenby.auth import Authenticator
+    from seenby.model import Mark
+    from seenby.recorder import Outcome
 
 FIELDS = {"msg_id": "m", "reader_id": "reader", "sender_id": "s", "conversation_id": "c"}
 
@@ -184,6 +189,55 @@ class TestAsking:
             4: "conflict",
             5: "store_unavailable",
         }
+
+    async def test_every_refusal_reaches_the_client_with_its_code(self) -> None:
+        """Whatever the tally finds; the sentence is for a person."""
+        here = Station()
+        served = requests(here)
+        session = begun(here)
+        refusals: list[Refusal] = [
+            BadInput("sender_id", "given for a message that is not registered"),
+            Forbidden("this message is not known, or was not sent to this reader"),
+            Mismatch("conversation_id"),
+            NotFound("there is no such message"),
+            OwnMessage(),
+        ]
+        assert {type(refusal) for refusal in refusals} == set(get_args(Refusal))
+        for number, refusal in enumerate(refusals):
+            here.source.store.refusals[f"m{number}"] = refusal
+            says(served, session, type="read", ref=number, **FIELDS | {"msg_id": f"m{number}"})
+        await served.close()
+        results = sorted(here.written[session], key=lambda result: int(result["ref"]))
+        assert results == [
+            {
+                "type": "read_result",
+                "ref": number,
+                "success": False,
+                "code": refusal.code,
+                "error": str(refusal),
+            }
+            for number, refusal in enumerate(refusals)
+        ]
+
+    async def test_a_registered_message_needs_no_sender_and_no_conversation(self) -> None:
+        """They may be left out, and are then asked for where the message is not registered."""
+        here = Station()
+        served = requests(here)
+        session = begun(here)
+        asked: list[Mark] = []
+        record = here.source.mark
+
+        async def mark(caller: Caller, marks: Sequence[Mark]) -> list[Outcome | Forbidden]:
+            asked.extend(marks)
+            return await record(caller, marks)
+
+        here.source.mark = mark  # type: ignore[method-assign]
+        says(served, session, type="read", ref=1, msg_id="m", reader_id="reader")
+        await served.close()
+        [found] = asked
+        assert (found.sender_id, found.conversation_id) == ("", "")
+        [result] = here.written[session]
+        assert (result["code"], result["error"].split()[0]) == ("bad_request", "sender_id")
 
     async def test_marks_under_way_are_bounded(self) -> None:
         """Past a hundred a client is told at once; answered ones make room."""
