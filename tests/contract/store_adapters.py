@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from seenby.model import Mark
+from seenby.rules import DEFAULT
 from seenby.store.mysql import Mysql
 from seenby.store.sql import SqlStore
+from seenby.store.tables import metadata
 from seenby.store.url import database_at
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPICursor
 
     from seenby.model import ConversationType
+    from seenby.rules import Rules
     from seenby.store.url import Database
 
 ADAPTERS = ("sqlite", "mysqlclient", "pymysql", "without_returning")
@@ -52,12 +55,12 @@ class Adapter:
     name: str
     url: str
 
-    def open(self, *, retry_seconds: float = 5.0) -> SqlStore:
+    def open(self, *, retry_seconds: float = 5.0, rules: Rules = DEFAULT) -> SqlStore:
         """One more store on the same database, as another process would have it."""
         database: Database = database_at(self.url)
         if self.name == "without_returning":
             database = WithoutReturning(database.url, "mysqldb")
-        return SqlStore(database, retry_seconds=retry_seconds)
+        return SqlStore(database, retry_seconds=retry_seconds, rules=rules)
 
 
 def url_for(name: str, mariadb: str) -> str:
@@ -77,7 +80,7 @@ def change(store: SqlStore, statement: str, **values: object) -> int:
 
 def empty(store: SqlStore) -> None:
     """Take every row away; the epoch stays."""
-    for table in TABLES:
+    for table in metadata.tables.keys() - {"meta"}:
         change(store, f"DELETE FROM {table}")
 
 

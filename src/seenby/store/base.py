@@ -98,11 +98,16 @@ class Device(msgspec.Struct, frozen=True, gc=False):
 
 
 class ReceiptPage(msgspec.Struct, frozen=True):
-    """Receipts of one message in the order of their ids, and how many there are in all."""
+    """Receipts of one message in the order of their ids, and how many there are in all.
+
+    ``receipts`` are those that are shown by name; ``count`` has those that are counted without a
+    name too. ``of`` is how many the message was sent to, None when it is not registered.
+    """
 
     msg_id: str
     count: int
     receipts: list[Receipt]
+    of: int | None = None
 
 
 class OutboxBatch(msgspec.Struct, frozen=True):

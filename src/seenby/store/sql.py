@@ -25,10 +25,13 @@ from seenby.store.connections import Connections, told
 from seenby.store.conversations import Conversations
 from seenby.store.erasing import Erasing
 from seenby.store.preferences import Preferences
+from seenby.store.reading import Reading
 from seenby.store.recording import Recording
+from seenby.store.retention import Retention
 from seenby.store.statements import Statements, document, milliseconds, singles, the_epoch
 from seenby.store.tables import OWNER_MAX
 from seenby.store.url import database_at
+from seenby.store.verifying import Verifying
 from seenby.store.writing import Writing
 
 if TYPE_CHECKING:
@@ -76,8 +79,11 @@ class SqlStore:
         writing = Writing(self.connections, database, self._statements, rules)
         self.recording = Recording(writing, database, rules)
         self.conversations = Conversations(self.connections, database, self._statements)
+        self.reading = Reading(self.connections, database)
+        self.verifying = Verifying(self.connections, database)
         self.preferences = Preferences(self.connections, database)
         self.erasing = Erasing(writing, database, self.conversations)
+        self.retention = Retention(writing, database)
 
     # Marks
 
@@ -251,23 +257,22 @@ class SqlStore:
         self, msg_ids: Sequence[str], *, sender_id: str | None, after_id: int, limit: int
     ) -> list[ReceiptPage]:
         """Receipts per message with id > *after_id*; only those of *sender_id* when given."""
-        pages = {msg_id: ReceiptPage(msg_id, 0, []) for msg_id in msg_ids}
-        if not pages:
+        pages: dict[str, ReceiptPage] = {}
+        if not msg_ids:
             return []
         values: dict[str, object] = {"after": after_id, "most": limit}
         statement = self._statements.receipts
         if sender_id is not None:
             statement = self._statements.receipts_of_sender
             values["sender_id"] = sender_id
-        for msg_id, total, *columns in self.connections.run(
+        for msg_id, count, of, *columns in self.connections.run(
             lambda connection: connection.rows(
-                statement, messages=document(singles(list(pages))), **values
+                statement, messages=document(singles(dict.fromkeys(msg_ids))), **values
             )
         ):
-            if pages[msg_id].count == 0:
-                pages[msg_id] = ReceiptPage(msg_id, total, [])
+            page = pages.setdefault(msg_id, ReceiptPage(msg_id, count, [], of))
             if columns[0] is not None:
-                pages[msg_id].receipts.append(Receipt(*columns))
+                page.receipts.append(Receipt(*columns))
         return [pages[msg_id] for msg_id in msg_ids]
 
     # The outbox

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from seenby.errors import SchemaError
+from seenby.rules import Shown
 from seenby.store.connections import Returned
 
 if TYPE_CHECKING:
@@ -313,14 +314,21 @@ class Statements:
 
 
 def _receipts(words: Words, condition: str) -> str:
-    """Counts and pages of many messages; their document is read once for each of the two."""
+    """Counts and pages of many messages; their document is read once for each of the two.
+
+    A registered message knows how many have read it.
+    """
     messages = words.rows("messages", {"msg_id": ID})
-    chosen = f"FROM {messages} {words.join} receipts AS r ON r.msg_id = j.msg_id{condition}"
+    mine = condition.replace("r.sender_id", "m.sender_id")
     page = RECEIPT.replace("r.", "p.")
     return (
-        f"SELECT c.msg_id, c.total, {page} FROM"
-        f" (SELECT r.msg_id, COUNT(*) AS total {chosen} GROUP BY r.msg_id) AS c LEFT JOIN"
+        f"SELECT c.msg_id, c.total, c.audience, {page} FROM (SELECT j.msg_id, m.audience,"
+        " CASE WHEN m.msg_id IS NULL THEN (SELECT COUNT(*) FROM receipts AS r"
+        f" WHERE r.msg_id = j.msg_id AND r.hidden <> {Shown.UNCOUNTED:d}{condition})"
+        f" ELSE m.readers END AS total FROM {messages}"
+        f" LEFT JOIN messages AS m ON m.msg_id = j.msg_id{mine}) AS c LEFT JOIN"
         f" (SELECT {RECEIPT}, ROW_NUMBER() OVER (PARTITION BY r.msg_id ORDER BY r.id) AS place"
-        f" {chosen} AND r.id > :after) AS p"
+        f" FROM {messages} {words.join} receipts AS r ON r.msg_id = j.msg_id{condition}"
+        f" AND r.hidden = {Shown.NAMED:d} AND r.id > :after) AS p"
         " ON p.msg_id = c.msg_id AND p.place <= :most ORDER BY c.msg_id, p.id"
     )

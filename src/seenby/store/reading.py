@@ -1,0 +1,141 @@
+"""What is asked about registered messages: whom they were sent to, and who has not read them."""
+
+# ruff: noqa: S608 -- statements are put together from our own words; values never are among them
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from seenby.model import ConversationType
+from seenby.rules import Shown
+from seenby.store.connections import told
+from seenby.store.statements import singles
+from seenby.store.writing import MESSAGE
+from seenby.tally import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from seenby.store.connections import Connections
+    from seenby.store.statements import Words
+
+
+class UnreadCount(msgspec.Struct, frozen=True, gc=False):
+    """How many messages of a conversation a user has not read."""
+
+    conversation_id: str
+    type: ConversationType
+    count: int
+
+
+class Reading:
+    """Answers questions; changes nothing.
+
+    Args:
+        connections: to the database.
+        words: the database's.
+    """
+
+    def __init__(self, connections: Connections, words: Words) -> None:
+        """Put the statements together."""
+        self._connections = connections
+        text, join = words.text, words.join
+        among = words.among("m.msg_id", "messages")
+        self._messages = text(f"SELECT {MESSAGE} FROM messages AS m WHERE {among}")
+        self._sent_to = text(
+            f"SELECT m.msg_id FROM messages AS m {join} members AS i"
+            " ON i.conversation_id = m.conversation_id AND i.user_id = :user_id"
+            " AND i.since < m.number AND (i.until IS NULL OR m.number <= i.until)"
+            f" WHERE {among} AND m.sender_id <> :user_id"
+        )
+        self._not_read = text(
+            f"SELECT i.user_id FROM messages AS m {join} members AS i"
+            " ON i.conversation_id = m.conversation_id AND i.user_id > :after"
+            " AND i.since < m.number AND i.until IS NULL AND i.user_id <> m.sender_id"
+            " WHERE m.msg_id = :msg_id AND NOT EXISTS (SELECT 1 FROM receipts AS r"
+            " WHERE r.msg_id = m.msg_id AND r.reader_id = i.user_id"
+            f" AND r.hidden = {Shown.NAMED:d}) ORDER BY i.user_id LIMIT :most"
+        )
+        some_unread = "c.last - i.base - i.done > 0"
+        mine = (
+            f"FROM members AS i {join} conversations AS c ON c.conversation_id = i.conversation_id"
+        )
+        this_user = "i.user_id = :user_id AND i.until IS NULL"
+        self._unread_counts = text(
+            f"SELECT c.conversation_id, c.type, c.last - i.base - i.done {mine}"
+            f" WHERE {this_user} AND {some_unread} ORDER BY i.conversation_id"
+        )
+        # Where a conversation is read to its end, its messages are not looked at.
+        unread = (
+            f"SELECT {MESSAGE} {mine} {join} messages AS m"
+            " ON m.conversation_id = i.conversation_id AND m.number > i.base"
+            f" WHERE {this_user} AND {some_unread} AND m.sender_id <> :user_id"
+            " AND NOT EXISTS (SELECT 1 FROM receipts AS r"
+            " WHERE r.msg_id = m.msg_id AND r.reader_id = :user_id)"
+        )
+        in_order = " ORDER BY m.sent_at, m.conversation_id, m.number LIMIT :most OFFSET :skip"
+        self._unread = text(unread + in_order)
+        self._unread_here = text(f"{unread} AND i.conversation_id = :conversation_id{in_order}")
+
+    def messages(self, msg_ids: Sequence[str]) -> dict[str, Message]:
+        """Those of these messages that are registered."""
+        if not msg_ids:
+            return {}
+        [rows] = self._connections.run(
+            lambda connection: connection.together(told(self._messages, messages=singles(msg_ids)))
+        )
+        return {row[0]: Message(*row) for row in rows}
+
+    def sent_to(self, user_id: str, msg_ids: Sequence[str]) -> set[str]:
+        """Those of these messages that were sent to a user, who was a member at the time."""
+        if not msg_ids:
+            return set()
+        [rows] = self._connections.run(
+            lambda connection: connection.together(
+                told(self._sent_to, user_id=user_id, messages=singles(msg_ids))
+            )
+        )
+        return {msg_id for (msg_id,) in rows}
+
+    def not_read(self, msg_id: str, *, after: str, limit: int) -> list[str]:
+        """At most *limit* members whom a message was sent to and who are not shown as readers.
+
+        In order, from *after* on ("": all). Who has left is not among them; who hides is.
+        """
+        rows = self._connections.run(
+            lambda connection: connection.rows(
+                self._not_read, msg_id=msg_id, after=after, most=limit
+            )
+        )
+        return [user_id for (user_id,) in rows]
+
+    def unread_counts(self, user_id: str) -> list[UnreadCount]:
+        """How much a user has not read, by conversation; those that are read are left out.
+
+        Looks at no message: the counters say it.
+        """
+        rows = self._connections.run(
+            lambda connection: connection.rows(self._unread_counts, user_id=user_id)
+        )
+        return [UnreadCount(*row) for row in rows]
+
+    def unread(
+        self, user_id: str, *, conversation_id: str | None, limit: int, offset: int
+    ) -> list[Message]:
+        """What a user has not read, the oldest first.
+
+        Args:
+            user_id: the user.
+            conversation_id: of this conversation only; None: of all.
+            limit: how many at most.
+            offset: how many are passed over.
+        """
+        values: dict[str, object] = {"user_id": user_id, "most": limit, "skip": offset}
+        statement = self._unread
+        if conversation_id is not None:
+            statement = self._unread_here
+            values["conversation_id"] = conversation_id
+        rows = self._connections.run(lambda connection: connection.rows(statement, **values))
+        return [Message(*row) for row in rows]
