@@ -2,11 +2,13 @@
 
 The model is a list of events, and clients that check what they receive. The bus loses, doubles and
 reorders; heads, pages and fills are read at one moment and arrive at another; clients are cut off
-with frames on the way; events are trimmed and erased; a new epoch begins.
+with frames on the way; events are trimmed and erased; a new epoch begins. Events are of every kind:
+silent clients are owed the receipts among them, the others all.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -23,19 +25,22 @@ from msgspec.structs import replace
 
 from seenby.gateway import disconnect
 from seenby.gateway.disconnect import Disconnect
+from seenby.gateway.frames import MAX_MESSAGE
 from seenby.gateway.hub import Hub
 from seenby.gateway.session import NOWHERE, Begin, Ping, Session, State
-from seenby.model import ANYONE, Event, Position
+from seenby.model import ANYONE, TYPE_OF_KIND, Event, Kind, Position
 from seenby.store.base import Page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 USER = "sender"
 PAGE = 4
 """Short pages, so that catching up takes several."""
 
 REPLAY_LIMIT = 12
+
+KINDS = st.lists(st.sampled_from(Kind), min_size=1, max_size=6)
 
 
 class Client:
@@ -69,14 +74,18 @@ class Streams(RuleBasedStateMachine):
         self.events: list[Event] = []
         self.floors = {"e0": 0}
         self.erased: dict[str, set[int]] = {"e0": set()}
+        self.updates: dict[str, set[int]] = {"e0": set()}
         self.flying: list[Event] = []
         self.fill: tuple[str, Page] | None = None
         self.late: list[tuple[Session, Page]] = []
         self.stored: dict[str, Position] = {}
         self.clients: list[Client] = []
 
-    @initialize(known=st.integers(0, 6), here=st.sets(st.integers(0, 4), min_size=1))
-    def _begin(self, known: int, here: set[int]) -> None:
+    @initialize(
+        known=st.lists(st.sampled_from(Kind), max_size=6),
+        here=st.sets(st.integers(0, 4), min_size=1),
+    )
+    def _begin(self, known: list[Kind], here: set[int]) -> None:
         self.hub.epoch = "e0"
         self._commit(known)
         self.flying.clear()
@@ -106,21 +115,23 @@ class Streams(RuleBasedStateMachine):
         """The last seq trimmed."""
         return self.floors[self.epoch]
 
-    def _commit(self, count: int) -> None:
-        for _ in range(count):
+    def _commit(self, kinds: list[Kind]) -> None:
+        for kind in kinds:
             seq = self.head + 1
-            made = Event(USER, seq, f"{self.epoch}-{seq}", "reader", "c", 1_000, 1_000)
+            made = Event(USER, seq, f"{self.epoch}-{seq}", "reader", "c", 1_000, 1_000, kind=kind)
             self.events.append(made)
             self.flying.append(made)
+            if kind != Kind.RECEIPT:
+                self.updates[self.epoch].add(seq)
 
     def _page(self, after: int) -> Page:
         first = max(after, self.floor)
         return Page(self.head, self.floor, self.events[first : first + PAGE])
 
-    @rule(count=st.integers(1, 6), data=st.data())
-    def commit(self, count: int, data: st.DataObject) -> None:
+    @rule(kinds=KINDS, data=st.data())
+    def commit(self, kinds: list[Kind], data: st.DataObject) -> None:
         """Marks are recorded and published; some records arrive at once, in any order."""
-        self._commit(count)
+        self._commit(kinds)
         self._deliver(data)
 
     @precondition(lambda self: self.head > self.floor)
@@ -146,6 +157,7 @@ class Streams(RuleBasedStateMachine):
         erased = {event.seq for event in self.events if not event.msg_id}
         self.epochs += 1
         self.floors[self.epoch], self.erased[self.epoch] = floor, erased
+        self.updates[self.epoch] = {event.seq for event in self.events if event.kind}
         self.flying.clear()
         self.fill = None
         for stream in self.hub.clear(self.epoch):
@@ -319,27 +331,37 @@ class Streams(RuleBasedStateMachine):
                 client.have = item["seq"]
             case "read_receipts":
                 assert client.batch
+                assert len(item["receipts"]) > 1, "a batch of one"
                 for receipt in item["receipts"]:
+                    assert receipt["type"] == "read_receipt"
                     self._got(client, receipt)
             case "read_receipt":
                 self._got(client, item)
+            case _:
+                assert not client.silent
+                self._got(client, item)
 
-    def _got(self, client: Client, receipt: dict[str, Any]) -> None:
-        seq = receipt["seq"]
+    def _got(self, client: Client, item: dict[str, Any]) -> None:
+        seq = item["seq"]
         assert client.have is not None
         assert seq > client.have, f"{client.name}: {seq} again or out of order"
         if client.epoch == self.epoch:
-            assert self.events[seq - 1].msg_id in {receipt["msg_id"], ""}, "another event"
+            event = self.events[seq - 1]
+            assert event.msg_id in {item["msg_id"], ""}, "another event"
+            assert TYPE_OF_KIND[event.kind] == item["type"], "another kind"
         self._nothing_between(client, client.have, seq - 1)
         client.have = seq
 
     def _nothing_between(self, client: Client, have: int, last: int) -> None:
         """Nobody needs to be shown any event after *have* up to *last*.
 
-        They are erased; a silent client, which cannot be told of a reset, may find them trimmed.
+        They are erased; a silent client, which cannot be told of a reset, may find them trimmed,
+        and is owed receipts only.
         """
         kept = max(have, self.floors[client.epoch]) if client.silent else have
         missed = set(range(kept + 1, last + 1)) - self.erased[client.epoch]
+        if client.silent:
+            missed -= self.updates[client.epoch]
         assert not missed, f"{missed} never came"
 
     def _pong(self, client: Client, payload: bytes) -> None:
@@ -367,7 +389,6 @@ class Streams(RuleBasedStateMachine):
         session = self._one(data, _silent_and_here).session
         assert session is not None
         self.now += 0.8
-        session.ask(self.now)
         self.hub.touch(session)
         self._flush()
 
@@ -415,11 +436,15 @@ class Streams(RuleBasedStateMachine):
     # Both sides
 
     def _flush(self) -> None:
-        self.hub.take_dirty()
+        """Write as the server does: a silent device is asked whenever something is written."""
+        for touched in self.hub.take_dirty():
+            touched.ask(self.now)
         for client in self.clients:
             session = client.session
             if session is not None:
-                client.wire += session.data_to_send()
+                written = session.data_to_send()
+                _check_shapes(client, written)
+                client.wire += written
 
     @invariant()
     def the_hub_counts_right(self) -> None:
@@ -444,9 +469,21 @@ class Streams(RuleBasedStateMachine):
                 assert client.session.state is State.LIVE
                 assert client.have is not None
                 self._nothing_between(client, client.have, self.head)
+        self._know_positions()
         if stream is not None and stream.known:
             assert stream.held is None
             assert self.hub.oldest_hole() is None
+
+    def _know_positions(self) -> None:
+        """A second after whatever came, it is known how far each silent device is."""
+        self.now += 1.0
+        for client in self.clients:
+            session = client.session
+            if session is not None and session.confirms:
+                session.expire(self.now)
+                self._flush()
+                self._receive(client, len(client.wire))
+                assert session.confirmed == session.position, f"{client.name} was not asked"
 
     def _settle(self, client: Client) -> None:
         session = client.session
@@ -460,6 +497,14 @@ class Streams(RuleBasedStateMachine):
             client.page = self._page(session.position)
             self._give(client)
         assert session.state is State.LIVE, "catching up never ends"
+
+
+def _check_shapes(client: Client, written: Sequence[bytes | Ping | Disconnect]) -> None:
+    """What is written together has no two receipts beside each other for who takes batches."""
+    frames = [item if isinstance(item, bytes) else b"" for item in written]
+    assert all(len(frame) <= MAX_MESSAGE for frame in frames)
+    receipts = [frame.startswith(b'{"type":"read_receipt') for frame in frames]
+    assert not client.batch or not any(map(all, itertools.pairwise(receipts)))
 
 
 def _waits(client: Client) -> bool:
