@@ -36,6 +36,9 @@ MESSAGES = 100
 MEMBERS = 100
 """Members whose base is raised in one piece: each may have to look at each message."""
 
+CONVERSATIONS = 20
+"""Conversations that are looked after in one call, each in a transaction of its own."""
+
 SCAN = 10
 """Receipts that are read for each that may be deleted."""
 
@@ -167,8 +170,9 @@ class Retention:
                     self._find_old, before=before, most=most
                 )
             )
+            touched = looked_after = 0
             for conversation_id, _ in old:
-                touched = self._writing.run(
+                rows = self._writing.run(
                     partial(
                         self._expire_prefix,
                         conversation_id=conversation_id,
@@ -176,8 +180,12 @@ class Retention:
                         limit=limit,
                     )
                 )
-                if touched:
-                    return touched
+                touched += rows
+                looked_after += rows > 0
+                if touched >= limit or looked_after == CONVERSATIONS:
+                    break
+            if touched:
+                return touched
             if sum(count for _, count in old) < window:
                 return 0
             # All of these stand behind a message that is said to be younger.
