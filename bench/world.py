@@ -129,9 +129,10 @@ class World:
         return url
 
     def topic(self) -> str:
-        """An empty topic."""
+        """An empty topic, and one for updates beside it."""
         name = self.kafka.topic()
         self.kafka.create_topic(name, PARTITIONS)
+        self.kafka.create_topic(f"{name}_updates", PARTITIONS)
         return name
 
     def settings(self, url: str, topic: str) -> dict[str, str]:
@@ -140,6 +141,7 @@ class World:
             "SEENBY_DATABASE_URL": url,
             "KAFKA_BROKERS": self.kafka.brokers,
             "READ_RECEIPT_TOPIC": topic,
+            "READ_RECEIPT_UPDATES_TOPIC": f"{topic}_updates",
             # What a warning says is worth reading; a line per start is not.
             "SEENBY_LOG_LEVEL": "warning",
         }

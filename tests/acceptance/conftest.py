@@ -35,12 +35,15 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
 
 @pytest.fixture
 def servers(mariadb_url: str, kafka_server: Kafka, topic: str) -> dict[str, str]:
-    """Settings for seenby on the run's MariaDB and Kafka, with a topic of 16 partitions."""
-    kafka_server.create_topic(topic, partitions=16)
+    """Settings for seenby on the run's MariaDB and Kafka, with topics of 16 partitions."""
+    updates_topic = f"{topic}_updates"
+    for name in (topic, updates_topic):
+        kafka_server.create_topic(name, partitions=16)
     return {
         "SEENBY_DATABASE_URL": mariadb_url,
         "KAFKA_BROKERS": kafka_server.brokers,
         "READ_RECEIPT_TOPIC": topic,
+        "READ_RECEIPT_UPDATES_TOPIC": updates_topic,
     }
 
 

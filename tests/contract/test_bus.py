@@ -6,12 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from seenby.bus.kafka import KafkaFeed, KafkaPublisher
 from seenby.bus.memory import PARTITION, MemoryBus
 from seenby.bus.partitions import partition_of
 from seenby.errors import BusUnavailable
-from seenby.model import Event
+from seenby.model import Event, Kind
 from tests.unit.eventually import eventually
 
 if TYPE_CHECKING:
@@ -25,11 +26,27 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 AT = 1_704_067_200_123
 
 
+def create_topics(kafka: Kafka, topic: str, partitions: int = PARTITIONS) -> None:
+    """The topic of receipts, and that of updates beside it."""
+    for name in (topic, f"{topic}_updates"):
+        kafka.create_topic(name, partitions)
+
+
 def event(sender_id: str, seq: int, msg_id: str = "") -> Event:
     """An event with something in every field."""
     return Event(
         sender_id, seq, msg_id or f"m{seq}", "reader", "conv", AT + seq, AT + seq, "phone", TRACE
     )
+
+
+def update(kind: Kind, user_id: str, seq: int) -> Event:
+    """An event of another kind, with something in every field that it has."""
+    receipt = event(user_id, seq)
+    if kind == Kind.COUNT:
+        return replace(receipt, kind=kind, reader_id="", device_id="", count=5, of=10)
+    if kind == Kind.WITHDRAWN:
+        return replace(receipt, kind=kind, count=4, of=10)
+    return replace(receipt, kind=kind, reader_id=user_id, count=3)
 
 
 async def holds(things: Sized, count: int) -> None:
@@ -95,7 +112,9 @@ class Bus:
         made: Publisher = (
             self.memory.publisher()
             if self.kafka is None
-            else KafkaPublisher(self.kafka.brokers, self.topic)
+            else KafkaPublisher(
+                self.kafka.brokers, self.topic, updates_topic=f"{self.topic}_updates"
+            )
         )
         self.parts.append(made)
         await eventually(lambda: made.healthy)
@@ -109,7 +128,12 @@ class Bus:
             self.memory.feed(metrics)
             if self.kafka is None
             else KafkaFeed(
-                self.kafka.brokers, self.topic, "group", f"n{len(self.parts)}", metrics=metrics
+                self.kafka.brokers,
+                self.topic,
+                "group",
+                f"n{len(self.parts)}",
+                updates_topic=f"{self.topic}_updates",
+                metrics=metrics,
             )
         )
         made = Here(feed, users, epoch)
@@ -132,7 +156,7 @@ async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
     if request.param == "kafka":
         kafka = request.getfixturevalue("kafka_server")
         topic = kafka.topic()
-        kafka.create_topic(topic, PARTITIONS)
+        create_topics(kafka, topic)
     made = Bus(kafka, topic)
     yield made
     for part in made.parts:
@@ -147,6 +171,52 @@ async def test_an_event_arrives_as_it_was_published(bus: Bus) -> None:
     await publisher.publish([sent], epoch="e1")
     await eventually(lambda: here.got)
     assert here.got == [sent]
+
+
+async def test_every_kind_of_event_arrives_as_it_was_published(bus: Bus) -> None:
+    """Whichever way it takes: counts, names and whose stream it is are the same on both sides."""
+    publisher, here = await bus.publisher(), await bus.here("ann")
+    await here.join("ann")
+    sent = [
+        event("ann", 1),
+        replace(event("ann", 2), count=1, of=9),
+        *(update(kind, "ann", 3 + kind) for kind in Kind if kind != Kind.RECEIPT),
+    ]
+    await publisher.publish(sent, epoch="e1")
+    await holds(here.got, len(sent))
+    assert sorted(here.got, key=lambda event: event.seq) == sent
+
+
+async def test_an_update_of_another_epoch_has_no_seq(bus: Bus) -> None:
+    """Kinds differ in what they tell, not in how far they are believed."""
+    publisher, here = await bus.publisher(), await bus.here("ann", epoch="e1")
+    await here.join("ann")
+    await publisher.publish([update(Kind.COUNT, "ann", 5)], epoch="e0")
+    await publisher.publish([update(Kind.COUNT, "ann", 6)], epoch="e1")
+    await holds(here.got, 2)
+    assert here.seqs("ann") == [0, 6]
+
+
+async def test_a_join_is_for_every_kind_and_a_leave_too(bus: Bus) -> None:
+    """Whoever is connected is told all of it, and who is not costs nothing."""
+    publisher, here = await bus.publisher(), await bus.here("ann")
+
+    async def publish(seq: int) -> None:
+        events = [update(Kind.READ_SELF, "ann", seq), event("ann", seq + 1)]
+        await publisher.publish(events, epoch="e1")
+
+    await publish(1)
+    await here.join("ann")
+    await publish(3)
+    await holds(here.got, 2)
+    for partition in here.feed.partitions_of("ann"):
+        here.feed.leave(partition)
+    await bus.settled(here, "ann")
+    await publish(5)
+    await here.join("ann")
+    await publish(7)
+    await holds(here.got, 4)
+    assert sorted(here.seqs("ann")) == [3, 4, 7, 8]
 
 
 async def test_a_senders_events_keep_their_order(bus: Bus) -> None:

@@ -17,12 +17,13 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
 from seenby.bus.kafka import KafkaFeed, KafkaPublisher
+from seenby.bus.kafka_assignment import Place
 from seenby.bus.kafka_feed import BATCH, IN_FLIGHT
 from seenby.bus.partitions import partition_of
 from seenby.errors import BusUnavailable
 from seenby.events import encode
 from seenby.model import Event
-from tests.contract.test_bus import TRACE, Counted, Here, event, holds
+from tests.contract.test_bus import TRACE, Counted, Here, create_topics, event, holds
 from tests.servers.wait import wait_until
 from tests.unit.eventually import eventually
 
@@ -45,14 +46,14 @@ FOREIGN = {
 @pytest.fixture
 def made(kafka_server: Kafka, topic: str) -> str:
     """A topic that exists."""
-    kafka_server.create_topic(topic, PARTITIONS)
+    create_topics(kafka_server, topic)
     return topic
 
 
 @contextlib.asynccontextmanager
 async def publishing(brokers: str, topic: str) -> AsyncIterator[KafkaPublisher]:
     """A publisher, and its end."""
-    publisher = KafkaPublisher(brokers, topic)
+    publisher = KafkaPublisher(brokers, topic, updates_topic=f"{topic}_updates")
     try:
         yield publisher
     finally:
@@ -62,7 +63,14 @@ async def publishing(brokers: str, topic: str) -> AsyncIterator[KafkaPublisher]:
 @contextlib.asynccontextmanager
 async def feeding(brokers: str, topic: str, *users: str, **options: Any) -> AsyncIterator[Here]:
     """A feed for some users of epoch e1, and its end."""
-    feed = KafkaFeed(brokers, topic, "group", options.pop("node", "node"), **options)
+    feed = KafkaFeed(
+        brokers,
+        topic,
+        "group",
+        options.pop("node", "node"),
+        updates_topic=f"{topic}_updates",
+        **options,
+    )
     here = Here(feed, users, "e1")
     try:
         yield here
@@ -211,7 +219,8 @@ async def test_a_missing_topic_is_waited_for(kafka_server: Kafka, topic: str) ->
     async with publishing(brokers, topic) as publisher, feeding(brokers, topic, "ann") as here:
         assert isinstance(here.feed, KafkaFeed)
         feed = here.feed
-        await eventually(lambda: feed._missing and publisher._missing)
+        both = {topic, f"{topic}_updates"}
+        await eventually(lambda: feed._survey._missing == publisher._missing == both)
         assert not feed.healthy
         assert not publisher.healthy
         assert feed.partitions_of("ann") == frozenset()
@@ -220,7 +229,7 @@ async def test_a_missing_topic_is_waited_for(kafka_server: Kafka, topic: str) ->
         found = await asyncio.to_thread(kafka_server._admin().list_topics, timeout=10.0)
         assert topic not in found.topics
 
-        await asyncio.to_thread(kafka_server.create_topic, topic, PARTITIONS)
+        await asyncio.to_thread(create_topics, kafka_server, topic)
         await eventually(lambda: feed.healthy and publisher.healthy)
         await eventually(lambda: feed.partitions_of("ann"))
         await here.join("ann")
@@ -234,7 +243,7 @@ async def test_growth_loses_nothing_of_a_joined_user(
     """4 partitions become 8 while a producer that has noticed and one that has not publish on."""
     users = [f"user{number}" for number in range(24)]
     async with publishing(kafka_brokers, made) as slow:
-        feed = KafkaFeed(kafka_brokers, made, "group", "grown")
+        feed = KafkaFeed(kafka_brokers, made, "group", "grown", updates_topic=f"{made}_updates")
         joins: set[asyncio.Task[None]] = set()
         here = Here(feed, users, "e1", on_growth=lambda: joins.add(asyncio.create_task(join())))
         sent = 0
@@ -270,7 +279,7 @@ async def test_growth_loses_nothing_of_a_joined_user(
         await publish()
         admin = kafka_server._admin()
         admin.create_partitions([NewPartitions(made, 8)])[made].result(10.0)
-        while len(used) < 8 or feed._layout.count < 8:
+        while len(used) < 8 or feed._layouts[made].count < 8:
             await publish()
             await asyncio.sleep(0.01)
         await asyncio.gather(*joins)
@@ -333,8 +342,8 @@ async def test_a_refused_offset_skips_nothing(
                 error = KafkaError(KafkaError._AUTO_OFFSET_RESET)
                 feed._complain([Message(topic=made, partition=partition, error=error)])
             else:
-                feed._assignment.leave(partition)
-                feed._assignment.join(partition, stood)
+                feed._assignment.leave(Place(made, partition))
+                feed._assignment.join(Place(made, partition), stood)
             refused.set()
 
         refused = threading.Event()

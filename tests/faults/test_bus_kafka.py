@@ -17,7 +17,7 @@ from seenby.bus import kafka_publisher
 from seenby.bus.kafka import KafkaFeed, KafkaPublisher
 from seenby.bus.partitions import partition_of
 from seenby.errors import BusUnavailable
-from tests.contract.test_bus import Here, event, holds
+from tests.contract.test_bus import Here, create_topics, event, holds
 from tests.servers.kafka import Kafka
 from tests.servers.ports import free_port
 from tests.unit.eventually import eventually
@@ -41,8 +41,8 @@ class Node:
     """A publisher and a feed with one user, as a node has them."""
 
     def __init__(self, brokers: str, topic: str) -> None:
-        self.publisher = KafkaPublisher(brokers, topic)
-        self.feed = KafkaFeed(brokers, topic, "group", "node")
+        self.publisher = KafkaPublisher(brokers, topic, updates_topic=f"{topic}_updates")
+        self.feed = KafkaFeed(brokers, topic, "group", "node", updates_topic=f"{topic}_updates")
         self.here = Here(self.feed, ["ann"], "e1")
         self.seq = 0
 
@@ -110,7 +110,7 @@ async def test_a_broker_goes_and_comes_back(
     """Noticed within seconds, also when it hangs; every call ends; all goes on by itself."""
     monkeypatch.setattr(kafka_publisher, "MESSAGE_TIMEOUT", MESSAGE_TIMEOUT)
     kafka = restartable_kafka
-    kafka.create_topic(topic, PARTITIONS)
+    create_topics(kafka, topic)
     async with started(kafka.brokers, topic) as node:
         await eventually(lambda: node.healthy and node.feed.partitions_of("ann"))
         await node.here.join("ann")
@@ -146,7 +146,7 @@ async def test_a_broker_that_hangs_holds_up_no_end(
 ) -> None:
     """Closed before anybody noticed, with a commit to do and a record without acknowledgement."""
     monkeypatch.setattr(kafka_publisher, "DRAIN_WITHIN", 1.0)
-    restartable_kafka.create_topic(topic, PARTITIONS)
+    create_topics(restartable_kafka, topic)
     async with started(restartable_kafka.brokers, topic) as node:
         await eventually(lambda: node.healthy and node.feed.partitions_of("ann"))
         await node.here.join("ann")
@@ -166,7 +166,7 @@ async def test_a_broker_that_hangs_holds_up_no_end(
 
 async def test_a_start_without_kafka(restartable_kafka: Kafka, topic: str) -> None:
     """Everything starts, says that Kafka is away, and begins once it is there."""
-    restartable_kafka.create_topic(topic, PARTITIONS)
+    create_topics(restartable_kafka, topic)
     restartable_kafka.stop()
     async with started(restartable_kafka.brokers, topic) as node:
         async with within(3.0):
@@ -196,7 +196,7 @@ async def test_records_of_an_outage_arrive_late_not_never(
     restartable_kafka: Kafka, topic: str
 ) -> None:
     """A short hang, over before a record's time is: the same publish() succeeds, in order."""
-    restartable_kafka.create_topic(topic, PARTITIONS)
+    create_topics(restartable_kafka, topic)
     async with started(restartable_kafka.brokers, topic) as node:
         await eventually(lambda: node.healthy and node.feed.partitions_of("ann"))
         await node.here.join("ann")

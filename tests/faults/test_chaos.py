@@ -351,12 +351,15 @@ def apart(
     tmp_path: Path, mariadb_url: str, kafka_server: Kafka, topic: str, seed: int
 ) -> Iterator[Stage]:
     """Two APIs and three gateways on MariaDB and Kafka."""
-    kafka_server.create_topic(topic)
+    updates_topic = f"{topic}_updates"
+    for name in (topic, updates_topic):
+        kafka_server.create_topic(name)
     migrate(mariadb_url)
     settings = SETTINGS | {
         "SEENBY_DATABASE_URL": mariadb_url,
         "KAFKA_BROKERS": kafka_server.brokers,
         "READ_RECEIPT_TOPIC": topic,
+        "READ_RECEIPT_UPDATES_TOPIC": updates_topic,
     }
     apis = [Seenby("api", tmp_path, settings, f"api{n}") for n in range(2)]
     gateways = [Seenby("gateway", tmp_path, settings, f"gateway{n}") for n in range(3)]

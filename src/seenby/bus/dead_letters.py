@@ -30,17 +30,15 @@ class DeadLetters:
 
     Args:
         brokers: host:port, separated by commas.
-        topic: the topic they go to.
 
     Attributes:
         written: how many the broker has acknowledged.
     """
 
-    def __init__(self, brokers: str, topic: str) -> None:
+    def __init__(self, brokers: str) -> None:
         self.written = 0
         self._refused = 0
         self._failed = 0
-        self._topic = topic
         self._producer: Producer | None = None
         self._settings: dict[str, Any] = {
             "bootstrap.servers": brokers,
@@ -61,6 +59,7 @@ class DeadLetters:
 
     def write(self, record: Message, reason: str) -> None:
         """Hand over *record* with the reason; never waits."""
+        topic = f"{record.topic()}{SUFFIX}"
         headers: Headers = [
             ("reason", reason),
             ("source_topic", record.topic()),
@@ -73,7 +72,7 @@ class DeadLetters:
             self._producer = Producer(self._settings)
         try:
             self._producer.produce(
-                self._topic,
+                topic,
                 record.value(),
                 record.key(),
                 on_delivery=self._answered,
@@ -82,7 +81,7 @@ class DeadLetters:
             )
         except (BufferError, KafkaException) as error:
             self._refused += 1
-            self._complain(str(error))
+            self._complain(topic, str(error))
 
     def serve(self) -> None:
         """Take in what the broker has answered; call it now and then."""
@@ -96,12 +95,12 @@ class DeadLetters:
             self._producer.purge()
             self._producer.flush(within)
 
-    def _answered(self, error: KafkaError | None, _: Message) -> None:
+    def _answered(self, error: KafkaError | None, letter: Message) -> None:
         if error is None:
             self.written += 1
         else:
             self._failed += 1
-            self._complain(str(error))
+            self._complain(letter.topic(), str(error))
 
-    def _complain(self, why: str) -> None:
-        log.error("dead_letter_lost", topic=self._topic, why=why)
+    def _complain(self, topic: str | None, why: str) -> None:
+        log.error("dead_letter_lost", topic=topic, why=why)

@@ -5,7 +5,7 @@ Used by the thread that owns the consumer. Nothing here asks a broker, so nothin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from confluent_kafka import OFFSET_INVALID, TopicPartition
 
@@ -15,62 +15,68 @@ if TYPE_CHECKING:
     from confluent_kafka import Consumer
 
 
+class Place(NamedTuple):
+    """A partition of one of the topics."""
+
+    topic: str
+    partition: int
+
+    def at(self, offset: int = OFFSET_INVALID) -> TopicPartition:
+        """An offset in it, as the library wants it."""
+        return TopicPartition(self.topic, self.partition, offset)
+
+
 class Assignment:
-    """What *consumer* reads of *topic*. Its methods may raise KafkaException."""
+    """What *consumer* reads. Its methods may raise KafkaException."""
 
-    def __init__(self, consumer: Consumer, topic: str) -> None:
+    def __init__(self, consumer: Consumer) -> None:
         self._consumer = consumer
-        self._topic = topic
-        self._joined: dict[int, int] = {}
-        self._committed: dict[int, int] = {}
+        self._joined: dict[Place, int] = {}
+        self._committed: dict[Place, int] = {}
 
-    def __contains__(self, partition: int) -> bool:
-        return partition in self._joined
+    def __contains__(self, place: Place) -> bool:
+        return place in self._joined
 
     def __len__(self) -> int:
         return len(self._joined)
 
-    def join(self, partition: int, offset: int) -> None:
-        """Read *partition* from *offset*, unless it is read already."""
-        if partition not in self._joined:
-            self._consumer.incremental_assign([self._of(partition, offset)])
-            self._joined[partition] = offset
+    def join(self, place: Place, offset: int) -> None:
+        """Read *place* from *offset*, unless it is read already."""
+        if place not in self._joined:
+            self._consumer.incremental_assign([place.at(offset)])
+            self._joined[place] = offset
 
-    def leave(self, partition: int) -> None:
-        """Read *partition* no longer, if it is read."""
-        if self._joined.pop(partition, None) is not None:
-            self._committed.pop(partition, None)
-            self._consumer.incremental_unassign([self._of(partition)])
+    def leave(self, place: Place) -> None:
+        """Read *place* no longer, if it is read."""
+        if self._joined.pop(place, None) is not None:
+            self._committed.pop(place, None)
+            self._consumer.incremental_unassign([place.at()])
 
-    def position(self, partition: int) -> int:
-        """The offset of the next record of a partition that is read."""
-        [place] = self._consumer.position([self._of(partition)])
+    def position(self, place: Place) -> int:
+        """The offset of the next record of a place that is read."""
+        [found] = self._consumer.position([place.at()])
         # A partition of which nothing has come yet has no position: it stands at its start.
-        return place.offset if place.offset >= 0 else self._joined[partition]
+        return found.offset if found.offset >= 0 else self._joined[place]
 
     def progress(self) -> tuple[list[TopicPartition], int]:
         """Offsets that have moved since the last commit, and how many records wait in all."""
         lag = 0
         moved: list[TopicPartition] = []
-        for partition in self._joined:
-            offset = self.position(partition)
-            place = self._of(partition, offset)
-            known = self._consumer.get_watermark_offsets(place, cached=True)
+        for place in self._joined:
+            offset = self.position(place)
+            known = self._consumer.get_watermark_offsets(place.at(), cached=True)
             if known is not None:
                 lag += max(known[1] - offset, 0)
-            if self._committed.get(partition) != offset:
-                moved.append(place)
+            if self._committed.get(place) != offset:
+                moved.append(place.at(offset))
         return moved, lag
 
     def commit(self, offsets: Sequence[TopicPartition]) -> None:
         """Commit *offsets*, without waiting, under the consumer's group, which has no members."""
         if offsets:
             self._consumer.commit(offsets=list(offsets), asynchronous=True)
-            self._committed.update((place.partition, place.offset) for place in offsets)
+            self._committed.update((Place(at.topic, at.partition), at.offset) for at in offsets)
 
     def uncommitted(self) -> None:
         """A commit has failed: all offsets are to be committed again."""
         self._committed.clear()
-
-    def _of(self, partition: int, offset: int = OFFSET_INVALID) -> TopicPartition:
-        return TopicPartition(self._topic, partition, offset)

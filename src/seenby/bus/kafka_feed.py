@@ -1,9 +1,12 @@
 """The gateway's side of Kafka: a consumer without a group membership, and two threads.
 
+Two topics are read as one: who joins a partition joins that number in both. Where the one for
+updates is missing, receipts come all the same.
+
 One thread reads, and alone uses the consumer: batches of records become events and go to the
 loop, at most two at a time; between them it takes up and gives up partitions, and commits offsets
-so that Kafka's own tools show the lag. The other thread asks, through a client of its own, where
-a partition ends and what the topic's layout is. So a broker that hangs holds up questions only.
+so that Kafka's own tools show the lag. The other thread asks brokers (kafka_survey.py) where a
+partition ends and what the topics' layout is. So a broker that hangs holds up questions only.
 (A Consumer lets one thread in at a time, and poll() is inside nearly always.)
 
 A partition is joined at its end as the broker knows it at that moment, so the offset from which
@@ -24,19 +27,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from seenby.bus.base import NoFeedMetrics
-from seenby.bus.dead_letters import SUFFIX, DeadLetters
-from seenby.bus.kafka_assignment import Assignment
+from seenby.bus.dead_letters import DeadLetters
+from seenby.bus.kafka_assignment import Assignment, Place
 from seenby.bus.kafka_records import Records
+from seenby.bus.kafka_survey import Survey
 from seenby.bus.partitions import Layout
 from seenby.errors import BusUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Sequence
+    from collections.abc import Callable, Container, Mapping, Sequence
 
-    from confluent_kafka import Message
+    from confluent_kafka import Message, TopicPartition
 
     from seenby.bus.base import Deliver, FeedMetrics
     from seenby.model import Event
@@ -54,15 +58,12 @@ POLL = 0.02
 PROGRESS_EVERY = 1.0
 """Seconds between commits and reports."""
 
-ANSWER_WITHIN = 2.0
-"""Seconds that a broker has for an answer."""
-
 REFRESH_EVERY = 3.0
-"""Seconds between questions for the topic's layout: with ANSWER_WITHIN, the time in which a broker
-that hangs is noticed, which the library itself would take a minute for."""
+"""Seconds between questions for the topics' layout: with the survey's ANSWER_WITHIN, the time in
+which a broker that hangs is noticed, which the library itself would take a minute for."""
 
 RETRY_EVERY = 1.0
-"""The same while Kafka, or the topic, is not there."""
+"""The same while Kafka, or a topic, is not there."""
 
 CLOSE_WITHIN = 3.0
 """Seconds that close() waits for the last commit. On a broker that hangs it would not return."""
@@ -70,27 +71,18 @@ CLOSE_WITHIN = 3.0
 ALL_BROKERS_DOWN = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001 -- librdkafka's own names
 OFFSET_VOID = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001 -- as above
 
-MOVED = frozenset(
-    {
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 -- as above
-    }
-)
-"""The partition is led by another broker than was asked, or by none yet."""
-
 log = structlog.get_logger()
 
 
 class KafkaFeed:
-    """A Feed on one topic.
+    """A Feed on two topics.
 
     Args:
         brokers: host:port, separated by commas.
-        topic: the topic.
+        topic: the topic of receipts.
         group_id: offsets are committed under ``<group_id>.<node>``.
         node: this gateway's name.
+        updates_topic: the topic of all other kinds of event.
         all_partitions: read every partition from the start, for a topic whose producers
             partition otherwise; partitions_of() then has nothing to add.
         metrics: counts what was read.
@@ -104,6 +96,7 @@ class KafkaFeed:
         group_id: str,
         node: str,
         *,
+        updates_topic: str,
         all_partitions: bool = False,
         metrics: FeedMetrics | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -112,8 +105,8 @@ class KafkaFeed:
         self._all = all_partitions
         self._metrics = metrics or NoFeedMetrics()
         self._clock = clock
-        self._layout = Layout()
-        self._dead_letters = DeadLetters(brokers, topic + SUFFIX)
+        self._layouts = {topic: Layout(), updates_topic: Layout()}
+        self._dead_letters = DeadLetters(brokers)
         self._settings: dict[str, Any] = {
             "bootstrap.servers": brokers,
             "client.id": f"seenby-{node}",
@@ -131,16 +124,13 @@ class KafkaFeed:
             "reconnect.backoff.max.ms": 1000,
             "log_level": 0,
         }
-        self._healthy = False
-        self._missing = False
         self._closing = False
         self._questions: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._wanted: set[int] = set()
-        self._stood: dict[int, int] = {}
-        self._partitions = 0
+        self._stood: dict[Place, int] = {}
         self._slots = threading.Semaphore(IN_FLIGHT)
-        self._records = Records(self._dead_letters)
+        self._records = Records(self._dead_letters, updates_topic)
         self._reported = (0, 0, 0, 0)
         self._next_progress = 0.0
         self._refreshed = -REFRESH_EVERY
@@ -148,10 +138,10 @@ class KafkaFeed:
 
     @property
     def healthy(self) -> bool:
-        """Whether the topic was there when last asked for; and read whole, if it is to be."""
-        if not self._healthy:
+        """Whether both topics were there when last asked for; and read whole, if they are to be."""
+        if not self._threads or not self._survey.complete:
             return False
-        return not self._all or len(self._assignment) >= self._partitions
+        return not self._all or len(self._assignment) >= sum(self._survey.counts.values())
 
     def start(
         self,
@@ -166,15 +156,15 @@ class KafkaFeed:
         self._deliver = deliver
         self._on_growth = on_growth
         self._records.epoch, self._records.wanted = epoch, wanted
-        self._asker = Consumer(self._settings)
+        self._survey = Survey(self._settings, tuple(self._layouts))
         callbacks = {"error_cb": self._on_error, "on_commit": self._on_commit}
         self._consumer = Consumer(self._settings | callbacks)
-        self._assignment = Assignment(self._consumer, self._topic)
+        self._assignment = Assignment(self._consumer)
         self._threads = [
             threading.Thread(target=self._run, args=(step, end), name=name, daemon=True)
             for name, step, end in (
                 ("kafka-reader", self._read, self._end_reading),
-                ("kafka-asker", self._ask, self._asker.close),
+                ("kafka-asker", self._ask, self._survey.close),
             )
         ]
         for thread in self._threads:
@@ -186,7 +176,10 @@ class KafkaFeed:
 
     def partitions_of(self, user_id: str) -> frozenset[int]:
         """Where records of this user may arrive; see the port."""
-        return frozenset() if self._all else self._layout.of(user_id)
+        if self._all:
+            return frozenset()
+        # Where the topics differ in size, a user has a partition in each.
+        return frozenset[int]().union(*(layout.of(user_id) for layout in self._layouts.values()))
 
     async def join(self, partition: int) -> None:
         """Return when every record from now on will be delivered.
@@ -216,9 +209,11 @@ class KafkaFeed:
 
     # On the loop
 
-    def _learn(self, partitions: int) -> None:
-        """The topic has so many partitions. Here, so that an answer and on_growth agree."""
-        if self._layout.learn(partitions, self._clock()) and self._on_growth is not None:
+    def _learn(self, counts: Mapping[str, int]) -> None:
+        """So many partitions there are. Here, so that an answer and on_growth agree."""
+        now = self._clock()
+        changes = [self._layouts[topic].learn(count, now) for topic, count in counts.items()]
+        if any(changes) and self._on_growth is not None:
             self._on_growth()
 
     def _arrive(self, events: list[Event], epoch: str) -> None:
@@ -249,7 +244,7 @@ class KafkaFeed:
                 step()
             except Exception:
                 log.exception("feed_thread_failed")
-                self._healthy = False
+                self._survey.away("a thread of the feed has failed")
                 time.sleep(POLL)
         end()
 
@@ -290,28 +285,36 @@ class KafkaFeed:
     def _complain(self, records: Sequence[Message]) -> None:
         """Records that carry no message but a partition's trouble."""
         for record in records:
-            error, partition = record.error(), record.partition()
-            log.warning("partition_trouble", partition=partition, why=str(error))
-            void = error is not None and error.code() == OFFSET_VOID
-            if void and partition is not None and partition in self._assignment:
-                self._stood[partition] = self._assignment.position(partition)
-                self._assignment.leave(partition)
-                self._questions.put(partial(self._join, partition, None))
+            error, topic, partition = record.error(), record.topic(), record.partition()
+            log.warning("partition_trouble", topic=topic, partition=partition, why=str(error))
+            place = Place(str(topic), -1 if partition is None else partition)
+            if error is not None and error.code() == OFFSET_VOID and place in self._assignment:
+                self._stood[place] = self._assignment.position(place)
+                self._assignment.leave(place)
+                self._questions.put(partial(self._join, place.partition, None))
+            elif topic is None:
+                self._survey.away(str(error))
             else:
-                self._healthy = False
+                self._survey.doubt(topic)
 
     def _progress(self) -> None:
         self._dead_letters.serve()
-        moved, lag = self._assignment.progress()
-        if self._healthy:
-            self._assignment.commit(moved)
-        self._tell(self._report, lag)
+        self._tell(self._report, self._commit())
 
-    def _take_up(self, partition: int, offset: int, answer: asyncio.Future[str] | None) -> None:
+    def _commit(self) -> int:
+        """Commit what was read of the topics that are there; how many records wait in all."""
+        moved, lag = self._assignment.progress()
+        self._assignment.commit([at for at in moved if at.topic in self._survey.counts])
+        return lag
+
+    def _take_up(
+        self, places: Mapping[Place, int], answer: asyncio.Future[str] | None = None
+    ) -> None:
         why = "the feed is closed"
         if not self._closing:
             try:
-                self._assignment.join(partition, offset)
+                for place, offset in places.items():
+                    self._assignment.join(place, offset)
                 why = ""
             except KafkaException as error:
                 why = str(error)
@@ -319,19 +322,18 @@ class KafkaFeed:
 
     def _give_up(self, partition: int) -> None:
         if not self._closing:
-            self._assignment.leave(partition)
+            for topic in self._layouts:
+                self._assignment.leave(Place(topic, partition))
 
     def _end_reading(self) -> None:
-        if self._healthy:
-            with contextlib.suppress(KafkaException):
-                moved, _ = self._assignment.progress()
-                self._assignment.commit(moved)
+        with contextlib.suppress(KafkaException):
+            self._commit()
         self._consumer.close()
 
     def _on_error(self, error: KafkaError) -> None:
         log.debug("kafka_error", client="feed", why=str(error))
         if error.code() == ALL_BROKERS_DOWN:
-            self._away(str(error))
+            self._survey.away(str(error))
 
     def _on_commit(self, error: KafkaError | None, _: Sequence[TopicPartition]) -> None:
         if error is not None:
@@ -344,91 +346,70 @@ class KafkaFeed:
         if time.monotonic() >= self._refresh_due():
             self._refresh()
             self._refreshed = time.monotonic()
-        # Nothing comes for this client but news of its connections, which nobody wants.
-        self._asker.poll(0)
+        self._survey.serve()
         patience = min(self._refresh_due() - time.monotonic(), RETRY_EVERY)
         with contextlib.suppress(queue.Empty):
             self._questions.get(timeout=max(patience, 0))()
 
     def _refresh_due(self) -> float:
-        return self._refreshed + (REFRESH_EVERY if self._healthy else RETRY_EVERY)
+        return self._refreshed + (REFRESH_EVERY if self._survey.complete else RETRY_EVERY)
 
     def _refresh(self) -> None:
-        """Ask for the topic's layout, and so whether anybody is there."""
-        try:
-            found = self._asker.list_topics(self._topic, timeout=ANSWER_WITHIN)
-        except KafkaException as error:
-            self._away(str(error))
-            return
-        topic = found.topics[self._topic]
-        if topic.error is not None:
-            self._healthy = False
-            if not self._missing:
-                self._missing = True
-                todo = "create it with: seenby topic create"
-                log.warning("topic_missing", topic=self._topic, why=str(topic.error), todo=todo)
-            return
-        partitions = len(topic.partitions)
-        if not self._healthy:
-            log.info("feed_healthy", topic=self._topic, partitions=partitions)
-        self._partitions = partitions
-        self._healthy, self._missing = True, False
-        self._tell(self._learn, partitions)
-        wanted = range(partitions) if self._all else self._wanted
-        for partition in [p for p in wanted if p not in self._assignment]:
-            self._join(partition, None)
-
-    def _away(self, why: str) -> None:
-        if self._healthy:
-            log.warning("feed_unhealthy", topic=self._topic, why=why)
-        self._healthy = False
+        """Ask for the topics' layout; join what is wanted and, for whatever reason, not read."""
+        new = self._survey.look()
+        counts = self._survey.counts
+        self._tell(self._learn, counts)
+        missing = [
+            Place(topic, partition)
+            for topic, count in counts.items()
+            for partition in range(count)
+            if self._all or partition in self._wanted
+        ]
+        for place in missing:
+            if place in self._assignment:
+                continue
+            try:
+                offset = self._offset(place, new=place.topic in new)
+            except (KafkaException, TimeoutError) as error:
+                self._survey.away(str(error))
+                return
+            self._orders.put(partial(self._take_up, {place: offset}))
 
     def _join(self, partition: int, answer: asyncio.Future[str] | None) -> None:
-        """Find out where *partition* is to be read from, and let it be read."""
+        """Find out where *partition* is to be read from, in each topic, and let it be read."""
+        counts = self._survey.counts
         if self._closing:
             why = "the feed is closed"
-        elif not self._healthy:
+        elif self._topic not in counts:
             why = "Kafka, or the topic, is not there"
-        elif not 0 <= partition < self._partitions:
-            why = f"the topic has {self._partitions} partitions"
+        elif not 0 <= partition < max(counts.values()):
+            why = f"the topic has {counts[self._topic]} partitions"
         else:
+            places = [Place(topic, partition) for topic in counts if partition < counts[topic]]
             try:
-                start, end = self._ends(TopicPartition(self._topic, partition))
+                offsets = {place: self._offset(place) for place in places}
             except (KafkaException, TimeoutError) as error:
                 why = str(error)
-                self._away(why)
+                self._survey.away(why)
             else:
-                stood = self._stood.pop(partition, None)
-                if stood is not None:
-                    offset = stood if start <= stood <= end else start
-                else:
-                    offset = start if self._layout.fresh(partition, self._clock()) else end
                 self._wanted.add(partition)
-                self._orders.put(partial(self._take_up, partition, offset, answer))
+                self._orders.put(partial(self._take_up, offsets, answer))
                 return
         self._answer(answer, why)
 
-    def _ends(self, place: TopicPartition) -> tuple[int, int]:
-        """The first offset of a partition, and the one that the next record will get."""
-        patience = time.monotonic() + ANSWER_WITHIN
-        while True:
-            try:
-                found = self._asker.get_watermark_offsets(place, timeout=ANSWER_WITHIN)
-            except KafkaException as error:
-                if error.args[0].code() not in MOVED or time.monotonic() > patience:
-                    raise
-                # A partition that has just been made, or whose leader has gone: who leads it now?
-                time.sleep(POLL)
-                self._asker.list_topics(self._topic, timeout=ANSWER_WITHIN)
-            else:
-                # The library's own promise: a pair, or None when nobody answered in time.
-                if found is None:
-                    raise TimeoutError(f"no answer within {ANSWER_WITHIN} s")
-                return found
+    def _offset(self, place: Place, *, new: bool = False) -> int:
+        """From where *place* is to be read; of a *new* topic from its start."""
+        start, end = self._survey.ends(*place)
+        stood = self._stood.pop(place, None)
+        if stood is not None:
+            return stood if start <= stood <= end else start
+        fresh = self._layouts[place.topic].fresh(place.partition, self._clock())
+        return start if new or fresh else end
 
     def _leave(self, partition: int) -> None:
         self._wanted.discard(partition)
-        self._stood.pop(partition, None)
+        for topic in self._layouts:
+            self._stood.pop(Place(topic, partition), None)
         self._orders.put(partial(self._give_up, partition))
 
     # In the closing thread
@@ -440,7 +421,7 @@ class KafkaFeed:
         # Whoever still waits for a join is told that nothing comes of it.
         _carry_out(self._questions)
         _carry_out(self._orders)
-        self._healthy = False
+        self._survey.counts = {}
         self._dead_letters.close(1.0)
 
 

@@ -1,7 +1,7 @@
 """The service's side of Kafka: an idempotent producer, and a thread that watches over it.
 
 The thread serves acknowledgements and keeps ``healthy`` true to the facts. While the bus is away
-nothing is produced, so the thread itself asks for the topic until somebody answers. A producer
+nothing is produced, so the thread itself asks for the topics until somebody answers. A producer
 that has failed for good is replaced by a new one. Kafka need not be there at the start.
 """
 
@@ -18,6 +18,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from seenby import events as wire
 from seenby.errors import BusUnavailable
+from seenby.model import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,22 +45,27 @@ PROBE_EVERY = 0.25
 PROBE_EVERY_MAX = 1.0
 """Seconds between questions to a bus that is away; each one waits up to PROBE_TIMEOUT."""
 
+_RECEIPT = int(Kind.RECEIPT)
+
 ALL_BROKERS_DOWN = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001 -- librdkafka's own name for it
 
 log = structlog.get_logger()
 
 
 class KafkaPublisher:
-    """A Publisher on one topic.
+    """A Publisher on two topics, which must exist: none is created by publishing.
 
     Args:
         brokers: host:port, separated by commas.
-        topic: the topic; it must exist, it is never created by publishing.
+        topic: the topic of receipts.
+        updates_topic: the topic of all other kinds of event.
         client_id: the name by which the brokers' logs know this client.
     """
 
-    def __init__(self, brokers: str, topic: str, *, client_id: str = "seenby") -> None:
-        self._topic = topic
+    def __init__(
+        self, brokers: str, topic: str, *, updates_topic: str, client_id: str = "seenby"
+    ) -> None:
+        self._topic, self._updates_topic = topic, updates_topic
         self._settings: dict[str, Any] = {
             "bootstrap.servers": brokers,
             "client.id": client_id,
@@ -83,7 +89,8 @@ class KafkaPublisher:
         }
         self._healthy = False
         self._partitions = 0
-        self._missing = False
+        self._missing: set[str] = set()
+        self._told_differ = False
         # Who names a wrong address must learn of it, so that Kafka was never there is told too.
         self._told_away = False
         self._broken = False
@@ -96,12 +103,12 @@ class KafkaPublisher:
 
     @property
     def healthy(self) -> bool:
-        """Whether the topic was there, and its broker answered, when last heard of."""
+        """Whether both topics were there, and their brokers answered, when last heard of."""
         return self._healthy
 
     @property
     def partitions(self) -> int:
-        """How many partitions the topic had when last asked for; 0 before the first answer."""
+        """How many partitions receipts had when last asked; 0 before the first answer."""
         return self._partitions
 
     async def publish(self, events: Sequence[Event], *, epoch: str) -> None:
@@ -123,8 +130,6 @@ class KafkaPublisher:
         if error is not None:
             self._away(str(error))
             raise BusUnavailable(f"Kafka did not acknowledge a batch: {error}")
-        if not self._closing:
-            self._back()
 
     async def close(self) -> None:
         """Flush for a bounded time, then stop."""
@@ -132,16 +137,20 @@ class KafkaPublisher:
         await asyncio.to_thread(self._thread.join)
 
     def _produce(self, events: Sequence[Event], epoch: bytes, batch: _Batch) -> None:
-        produce, topic, answered = self._producer.produce, self._topic, batch.answered
+        produce, answered = self._producer.produce, batch.answered
         epoch_header = (wire.EPOCH, epoch)
         try:
             for event in events:
                 headers: list[tuple[str, str | bytes | None]] = [epoch_header]
                 if event.trace:
                     headers.append((wire.TRACEPARENT, wire.traceparent(event)))
+                if event.kind == _RECEIPT:
+                    topic, value = self._topic, wire.encode(event)
+                else:
+                    topic, value = self._updates_topic, wire.encode_update(event)
                 produce(
                     topic,
-                    wire.encode(event),
+                    value,
                     event.sender_id,
                     on_delivery=answered,
                     timestamp=event.at,
@@ -185,20 +194,32 @@ class KafkaPublisher:
             self._pause = min(self._pause * 2, PROBE_EVERY_MAX)
 
     def _probe(self) -> None:
-        """Ask for the topic."""
-        try:
-            found = self._producer.list_topics(self._topic, timeout=PROBE_TIMEOUT)
-        except KafkaException:
-            return
-        error = found.topics[self._topic].error
-        if error is None:
-            self._missing = False
-            self._partitions = len(found.topics[self._topic].partitions)
-            self._back()
-        elif not self._missing:
-            self._missing = True
-            todo = "create it with: seenby topic create"
-            log.warning("topic_missing", topic=self._topic, why=str(error), todo=todo)
+        """Ask for the topics."""
+        counts: dict[str, int] = {}
+        for name in (self._topic, self._updates_topic):
+            try:
+                topic = self._producer.list_topics(name, timeout=PROBE_TIMEOUT).topics[name]
+            except KafkaException:
+                return
+            if topic.error is None:
+                counts[name] = len(topic.partitions)
+                self._missing.discard(name)
+            elif name not in self._missing:
+                self._missing.add(name)
+                todo = "create it with: seenby topic create"
+                log.warning("topic_missing", topic=name, why=str(topic.error), todo=todo)
+        self._partitions = counts.get(self._topic, self._partitions)
+        if not self._missing:
+            self._compare(counts)
+            # Not with an acknowledgement: it would say nothing of the other topic.
+            log.info("publisher_healthy", partitions=counts)
+            self._healthy = True
+
+    def _compare(self, counts: dict[str, int]) -> None:
+        """Gateways read the same partitions of both; else each reads more than it has to."""
+        if not self._told_differ and len(set(counts.values())) > 1:
+            self._told_differ = True
+            log.warning("partitions_differ", partitions=counts)
 
     def _on_error(self, error: KafkaError) -> None:
         log.debug("kafka_error", client="publisher", why=str(error))
@@ -207,14 +228,9 @@ class KafkaPublisher:
         if error.fatal() or error.code() == ALL_BROKERS_DOWN:
             self._away(str(error))
 
-    def _back(self) -> None:
-        if not self._healthy:
-            log.info("publisher_healthy", topic=self._topic)
-        self._healthy = True
-
     def _away(self, why: str) -> None:
         if self._healthy or not self._told_away:
-            log.warning("publisher_unhealthy", topic=self._topic, why=why)
+            log.warning("publisher_unhealthy", why=why)
         self._told_away = True
         self._healthy = False
 

@@ -15,7 +15,7 @@ from seenby import events as wire
 from seenby.errors import BadEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Callable, Container, Sequence
 
     from confluent_kafka import Message
 
@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 
 class Records:
-    """Reads batches of records for one gateway.
+    """Reads batches of records for one gateway; those of *updates_topic* are updates.
 
     Attributes:
         epoch: the epoch in force; may be set from another thread.
@@ -35,18 +35,20 @@ class Records:
         dropped: how many nobody here wants.
     """
 
-    def __init__(self, dead_letters: DeadLetters) -> None:
+    def __init__(self, dead_letters: DeadLetters, updates_topic: str) -> None:
         self.epoch = ""
         self.wanted: Container[str] = ()
         self.decoded = 0
         self.dropped = 0
         self._dead_letters = dead_letters
+        self._updates_topic = updates_topic
         # Only a debug line shows it.
         self._traced = log.is_enabled_for(logging.DEBUG)
 
     def events(self, records: Sequence[Message]) -> list[Event]:
         """The wanted events of a batch, in its order."""
         wanted, epoch, traced = self.wanted, self.epoch, self._traced
+        updates_topic = self._updates_topic
         events: list[Event] = []
         bad: list[tuple[Message, str]] = []
         for record in records:
@@ -57,8 +59,9 @@ class Records:
             # No user has a name with U+FFFD in it: a key that is not UTF-8 is nobody's.
             sender_id = str(key, "utf-8", "replace")
             if sender_id in wanted:
+                decode = wire.decode_update if record.topic() == updates_topic else wire.decode
                 try:
-                    events.append(_event(record, sender_id, epoch, traced=traced))
+                    events.append(_event(decode, record, sender_id, epoch, traced=traced))
                 except BadEvent as error:
                     bad.append((record, str(error)))
         self.decoded += len(events)
@@ -74,13 +77,21 @@ class Records:
         log.warning(
             "records_undecodable",
             records=len(bad),
+            first_topic=first.topic(),
             first_partition=first.partition(),
             first_offset=first.offset(),
             first_reason=reason,
         )
 
 
-def _event(record: Message, sender_id: str, current_epoch: str, *, traced: bool) -> Event:
+def _event(
+    decode: Callable[..., Event],
+    record: Message,
+    sender_id: str,
+    current_epoch: str,
+    *,
+    traced: bool,
+) -> Event:
     value = record.value()
     if value is None:
         raise BadEvent("the record has no value")
@@ -93,7 +104,7 @@ def _event(record: Message, sender_id: str, current_epoch: str, *, traced: bool)
             epoch = str(header, "utf-8", "replace")
         elif traced and name == wire.TRACEPARENT:
             trace = wire.trace_of(header)
-    return wire.decode(
+    return decode(
         value,
         key=sender_id,
         timestamp_ms=record.timestamp()[1],

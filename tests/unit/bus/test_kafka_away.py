@@ -24,7 +24,7 @@ def threads() -> set[str]:
 
 async def test_what_waits_for_an_acknowledgement_fails_with_the_close() -> None:
     """The outbox has it; the service need not wait for a bus that is away."""
-    publisher = KafkaPublisher(NOWHERE, "any")
+    publisher = KafkaPublisher(NOWHERE, "any", updates_topic="other")
     publishing = asyncio.create_task(publisher.publish([EVENT], epoch="e1"))
     await asyncio.sleep(0)
     await publisher.close()
@@ -36,7 +36,7 @@ async def test_what_waits_for_an_acknowledgement_fails_with_the_close() -> None:
 async def test_that_kafka_is_not_there_is_logged_once() -> None:
     """Whoever starts seenby with a wrong address learns of it from its log."""
     with capture_logs() as logged:
-        publisher = KafkaPublisher(NOWHERE, "any")
+        publisher = KafkaPublisher(NOWHERE, "any", updates_topic="other")
         await eventually(lambda: any(line["log_level"] == "warning" for line in logged))
         publisher._away("said again")
         await publisher.close()
@@ -48,7 +48,7 @@ async def test_that_kafka_is_not_there_is_logged_once() -> None:
 
 async def test_a_full_queue_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits in memory is bounded; the outbox holds the rest."""
-    publisher = KafkaPublisher(NOWHERE, "any")
+    publisher = KafkaPublisher(NOWHERE, "any", updates_topic="other")
     # As the library says it.
     monkeypatch.setattr(publisher, "_producer", FullProducer(publisher._producer))
     with pytest.raises(BusUnavailable, match="too many records"):
@@ -75,7 +75,7 @@ class FullProducer:
 
 async def test_a_feed_that_was_never_started_joins_nothing() -> None:
     """It says so instead of waiting, and may be closed."""
-    feed = KafkaFeed(NOWHERE, "any", "group", "node")
+    feed = KafkaFeed(NOWHERE, "any", "group", "node", updates_topic="other")
     with pytest.raises(BusUnavailable, match="not running"):
         await feed.join(0)
     feed.leave(0)

@@ -8,8 +8,8 @@ import pytest
 from confluent_kafka import Message
 
 from seenby.bus.kafka_records import Records
-from seenby.events import encode, traceparent
-from seenby.model import Event
+from seenby.events import encode, encode_update, traceparent
+from seenby.model import Event, Kind
 
 if TYPE_CHECKING:
     from seenby.bus.dead_letters import DeadLetters
@@ -35,7 +35,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.letters = Letters()
-        self.records = Records(cast("DeadLetters", self.letters))
+        self.records = Records(cast("DeadLetters", self.letters), "updates")
         self.records.epoch = "e1"
         self.records.wanted = {"ann"}
 
@@ -64,6 +64,20 @@ def test_our_own_record_comes_back_whole(desk: Desk) -> None:
     """Value, time, epoch and trace."""
     assert desk.records.events([record()]) == [EVENT]
     assert (desk.records.decoded, desk.records.dropped) == (1, 0)
+
+
+def test_the_topic_tells_how_a_record_is_read(desk: Desk) -> None:
+    """A receipt among the updates is as wrong as an update among the receipts."""
+    count = Event("ann", 43, "m1", "", "c1", AT, AT, "", TRACE, Kind.COUNT, 5, 10)
+    update = encode_update(count)
+    records = [
+        record(),
+        record(update, topic="updates"),
+        record(update, offset=8),
+        record(topic="updates", offset=9),
+    ]
+    assert desk.records.events(records) == [EVENT, count]
+    assert [offset for offset, _ in desk.letters.written] == [8, 9]
 
 
 def test_whom_nobody_wants_is_not_decoded(desk: Desk) -> None:
