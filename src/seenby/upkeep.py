@@ -1,25 +1,31 @@
-"""Bounded storage: old events are trimmed, devices that never come back are forgotten.
+"""What is done in the background: what is too old goes, what was begun is carried on.
 
-In small pieces with pauses, so that marks do not wait. Any number of instances may do it at once.
+Old events, devices, messages and receipts are deleted; people whose erasure was begun are erased,
+and leavings are settled. In small pieces with pauses, so that marks do not wait. Any number of
+instances may do it at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import structlog
 
-from seenby.errors import SeenbyError
+from seenby.errors import SeenbyError, StoreUnavailable
+from seenby.store.base import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from seenby.store.threads import StoreThreads
 
 EVERY = 600.0
 """Seconds between looks for what is too old."""
+
+BEGUN_EVERY = 60.0
+"""Seconds between looks for what was begun: people who wait to be erased."""
 
 PIECE = 1000
 """Rows deleted in one transaction."""
@@ -32,66 +38,159 @@ DAY_MS = 24 * 3600 * 1000
 log = structlog.get_logger()
 
 
+class Settles(Protocol):
+    """``store.conversations.Conversations``, seen from here."""
+
+    def settle(self, limit: int) -> int:
+        """Finish up to *limit* leavings."""
+        ...
+
+
+class Erases(Protocol):
+    """``store.erasing.Erasing``, seen from here."""
+
+    def asked(self) -> list[str]:
+        """Those who are to be erased."""
+        ...
+
+    def step(self, user_id: str, *, limit: int) -> bool:
+        """Go one step further; whether nothing is left to do."""
+        ...
+
+
+class Expires(Protocol):
+    """``store.retention.Retention``, seen from here."""
+
+    def expire(self, *, before: int, limit: int) -> int:
+        """Take the next piece out of what is old."""
+        ...
+
+
+class KeptStore(Store, Protocol):
+    """A store with all that grows old in it, or may be left half done."""
+
+    @property
+    def conversations(self) -> Settles:
+        """Settles leavings."""
+        ...
+
+    @property
+    def erasing(self) -> Erases:
+        """Erases people."""
+        ...
+
+    @property
+    def retention(self) -> Expires:
+        """Deletes old messages and receipts."""
+        ...
+
+
+class Swept(NamedTuple):
+    """How many events and devices went, and how many rows were touched for old receipts."""
+
+    events: int
+    devices: int
+    receipts: int
+
+
 class Upkeep:
-    """Deletes what has outlived its retention.
+    """Deletes what has outlived its retention, and carries on what was begun.
 
     Args:
         threads: the store and its threads.
         event_days: how long events are kept.
         device_days: after how long a device that was not seen is forgotten.
+        receipt_days: how long messages and receipts are kept; None: for ever.
         clock: seconds since the Unix epoch.
     """
 
     def __init__(
         self,
-        threads: StoreThreads,
+        threads: StoreThreads[KeptStore],
         *,
         event_days: int,
         device_days: int,
+        receipt_days: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._threads = threads
         self._event_ms = event_days * DAY_MS
         self._device_ms = device_days * DAY_MS
+        self._receipt_ms = None if receipt_days is None else receipt_days * DAY_MS
         self._clock = clock
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin; needs a running event loop."""
-        self._task = asyncio.create_task(self._forever(), name="upkeep")
+        self._tasks = [
+            asyncio.create_task(_forever(self._sweep, EVERY), name="upkeep"),
+            asyncio.create_task(_forever(self.carry_on, BEGUN_EVERY), name="upkeep-begun"),
+        ]
 
     async def close(self) -> None:
         """Stop."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def sweep(self) -> tuple[int, int]:
-        """Delete all that is too old now; how many events and devices that were."""
-        store = self._threads.store
+    async def sweep(self) -> Swept:
+        """Delete all that is too old now."""
+        store, write = self._threads.store, self._threads.write
         now = int(self._clock() * 1000)
-        events = devices = 0
-        while found := await self._threads.write(
-            store.trim, before=now - self._event_ms, limit=PIECE
-        ):
+        events = devices = receipts = 0
+        while found := await write(store.trim, before=now - self._event_ms, limit=PIECE):
             events += found
             await asyncio.sleep(PAUSE)
-        while found := await self._threads.write(
+        while found := await write(
             store.forget_devices, unseen_since=now - self._device_ms, limit=PIECE
         ):
             devices += found
             await asyncio.sleep(PAUSE)
-        return events, devices
+        if self._receipt_ms is not None:
+            before = now - self._receipt_ms
+            while found := await write(store.retention.expire, before=before, limit=PIECE):
+                receipts += found
+                await asyncio.sleep(PAUSE)
+        return Swept(events, devices, receipts)
 
-    async def _forever(self) -> None:
-        while True:
+    async def carry_on(self) -> None:
+        """Finish what someone began and did not finish: leavings, and erasures."""
+        store, write = self._threads.store, self._threads.write
+        # One at a time: a leaving may be a long one.
+        while await write(store.conversations.settle, 1):  # noqa: ASYNC110 -- a pause
+            await asyncio.sleep(PAUSE)
+        for user_id in await self._threads.read(store.erasing.asked):
             try:
-                events, devices = await self.sweep()
+                await self._erase(user_id)
+            except StoreUnavailable:
+                raise
             except SeenbyError as error:
-                log.warning("upkeep_waits", why=str(error))
-            except Exception:
-                log.exception("upkeep_failed")
+                log.warning("erasure_waits", why=str(error))
             else:
-                if events or devices:
-                    log.info("upkeep", events_trimmed=events, devices_forgotten=devices)
-            await asyncio.sleep(EVERY)
+                log.info("user_erased")
+
+    async def _erase(self, user_id: str) -> None:
+        step = self._threads.store.erasing.step
+        while not await self._threads.write(step, user_id, limit=PIECE):  # noqa: ASYNC110 -- a pause
+            await asyncio.sleep(PAUSE)
+
+    async def _sweep(self) -> None:
+        swept = await self.sweep()
+        if any(swept):
+            log.info(
+                "upkeep",
+                events_trimmed=swept.events,
+                devices_forgotten=swept.devices,
+                receipt_rows_expired=swept.receipts,
+            )
+
+
+async def _forever(work: Callable[[], Awaitable[None]], every: float) -> None:
+    while True:
+        try:
+            await work()
+        except SeenbyError as error:
+            log.warning("upkeep_waits", why=str(error))
+        except Exception:
+            log.exception("upkeep_failed")
+        await asyncio.sleep(every)
