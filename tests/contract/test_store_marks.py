@@ -16,6 +16,7 @@ from tests.contract.store_adapters import NOW, counts, mark, numbered, rows
 if TYPE_CHECKING:
     from seenby.model import Mark
     from seenby.store.sql import SqlStore
+    from seenby.tally import Refusal
     from tests.contract.store_adapters import Adapter
 
 PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
@@ -23,7 +24,7 @@ PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
-def receipt_of(outcome: Receipt | Conflict | OwnMessage) -> Receipt:
+def receipt_of(outcome: Receipt | Conflict | Refusal) -> Receipt:
     """The outcome of a mark that was not refused."""
     assert isinstance(outcome, Receipt)
     return outcome

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -17,10 +18,14 @@ from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.pool import NullPool
 
 from seenby.errors import SchemaError, StoreUnavailable
+from seenby.model import Event, Position, Receipt
 from seenby.store import mysql, schema, sqlite
+from seenby.store.base import Device, OutboxBatch, Page, ReceiptPage, Want
+from seenby.store.connections import connect_with
 from seenby.store.schema import VERSION_TABLE, migrate, require_current
 from seenby.store.sql import open_store
 from seenby.store.tables import metadata
+from seenby.store.url import database_at
 from tests.contract.store_adapters import change, mark, rows
 
 if TYPE_CHECKING:
@@ -28,7 +33,15 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-FIRST = "0001: Receipts, streams, events, outbox, devices, and the epoch."
+STEPS = [
+    "0001: Receipts, streams, events, outbox, devices, and the epoch.",
+    (
+        "0002: Conversations, members, messages, preferences; counts in events, hidden receipts,"
+        " erasures."
+    ),
+]
+LAST = f"{len(STEPS):04}"
+NEXT = f"{len(STEPS) + 1:04}"
 
 
 @pytest.fixture(params=["sqlite", "mariadb"])
@@ -44,7 +57,14 @@ def engine_of(url: str) -> Engine:
     return create_engine(url.replace("mysql://", "mysql+pymysql://"), poolclass=NullPool)
 
 
-def told(url: str) -> dict[str, str]:
+def parts(statement: str) -> tuple[str, list[str], str]:
+    """A CREATE statement taken apart: a column that was added later stands behind the others."""
+    name, _, rest = statement.partition("(")
+    body, _, options = rest.rpartition(")")
+    return name, sorted(part.strip() for part in body.split(",")), options
+
+
+def told(url: str) -> dict[str, tuple[str, list[str], str]]:
     """What the database itself says its tables and indexes are, without the version table."""
     engine = engine_of(url)
     with engine.connect() as connection:
@@ -52,17 +72,18 @@ def told(url: str) -> dict[str, str]:
             found = connection.execute(
                 text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
             )
-            return {name: sql for name, sql in found if name != VERSION_TABLE}
+            return {name: parts(sql) for name, sql in found if name != VERSION_TABLE}
         names = [name for name in inspect(engine).get_table_names() if name != VERSION_TABLE]
         # The next number to give out is no part of the schema.
         return {
-            name: connection.execute(text(f"SHOW CREATE TABLE {name}")).one()[1] for name in names
+            name: parts(connection.execute(text(f"SHOW CREATE TABLE {name}")).one()[1])
+            for name in names
         }
 
 
 @pytest.fixture
 def tomorrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Turns this program into a later one: call it with what its second revision does."""
+    """Turns this program into a later one: call it with what its next revision does."""
     folder = tmp_path / "migrations"
     shutil.copytree(Path(schema.__file__).with_name("migrations"), folder)
 
@@ -73,11 +94,11 @@ def tomorrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
         return made
 
     def become(upgrade: str) -> None:
-        (folder / "versions" / "0002_more.py").write_text(
+        (folder / "versions" / f"{NEXT}_more.py").write_text(
             '"""More."""\n'
             "import sqlalchemy as sa\n"
             "from alembic import op\n"
-            'revision, down_revision = "0002", "0001"\n'
+            f'revision, down_revision = "{NEXT}", "{LAST}"\n'
             f"def upgrade() -> None:\n    {upgrade}\n",
             encoding="ascii",
         )
@@ -91,7 +112,7 @@ ONE_MORE = 'op.create_table("more", sa.Column("a", sa.Integer), if_not_exists=Tr
 
 def test_a_database_is_made_once(url: str, capfd: pytest.CaptureFixture[str]) -> None:
     """From nothing, in steps that are told; again there is nothing to do. Nothing is printed."""
-    assert migrate(url) == [FIRST]
+    assert migrate(url) == STEPS
     with closing(open_store(url)) as store:
         epoch = store.epoch()
         receipt = store.record([mark()], now=1, lease=0).outcomes
@@ -120,7 +141,7 @@ def test_several_processes_may_start_at_once(url: str) -> None:
     """One makes the schema, the others wait and find it made."""
     with ProcessPoolExecutor(4, multiprocessing.get_context("spawn")) as processes:
         done = list(processes.map(migrate, [url] * 4))
-    assert sorted(done) == [[], [], [], [FIRST]]
+    assert sorted(done) == [[], [], [], STEPS]
     require_current(url)
 
 
@@ -142,7 +163,7 @@ def test_the_migrations_make_what_the_metadata_says(url: str) -> None:
 def test_the_migrations_make_exactly_what_the_metadata_makes(
     url: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Word for word, as the database tells it: checks, collations and engines too."""
+    """Word for word, as the database tells it, but for the order: checks and engines too."""
     migrate(url)
     by_migrations = told(url)
     engine = engine_of(url)
@@ -151,6 +172,45 @@ def test_the_migrations_make_exactly_what_the_metadata_makes(
         metadata.create_all(connection)
     assert by_migrations == told(url)
     assert set(metadata.tables) <= set(by_migrations)
+
+
+def migrate_to(url: str, revision: str) -> None:
+    """Bring a database to an old program's schema."""
+    database = database_at(url)
+    config = schema._config()
+    with connect_with(database, database.patient_arguments).connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+
+def test_what_an_older_program_wrote_is_kept(url: str) -> None:
+    """Under the first schema nothing was hidden, and streams had names only."""
+    migrate_to(url, "0001")
+    with closing(open_store(url)) as store:
+        epoch = store.epoch()
+        for statement in (
+            "INSERT INTO streams VALUES ('ann', 1, 0)",
+            "INSERT INTO receipts VALUES (7, 'm1', 'bob', 'ann', 'c1', 'group', 'phone', 5)",
+            "INSERT INTO events VALUES ('ann', 1, 0, 'm1', 'bob', 'c1', 'phone', 5)",
+            "INSERT INTO devices VALUES ('ann', 'tab', 'e', 1, 5)",
+            """INSERT INTO outbox VALUES (3, '', 0, 0, '[["ann",1,""]]')""",
+        ):
+            change(store, statement)
+
+    assert migrate(url) == STEPS[1:]
+
+    receipt = Receipt(7, "m1", "bob", "ann", "c1", "group", 5, "phone")
+    event = Event("ann", 1, "m1", "bob", "c1", 5, 5, "phone")
+    with closing(open_store(url)) as store:
+        assert store.epoch() == epoch
+        assert store.receipts(["m1"], sender_id="ann", after_id=0, limit=9) == [
+            ReceiptPage("m1", 1, [receipt])
+        ]
+        assert store.pages([Want("ann", 0, 9)]) == [Page(1, 0, [event])]
+        assert store.devices("ann") == [Device("tab", Position("e", 1), 5)]
+        assert store.claim(owner="n", lease=9, limit=9) == [OutboxBatch(3, [event])]
+        repeat = mark("m1", "bob", "ann", "c1", "group")
+        assert store.record([repeat], now=9, lease=None).outcomes == [receipt]
 
 
 def test_a_database_without_tables_is_refused_in_words(url: str) -> None:
@@ -169,10 +229,10 @@ def test_an_older_schema_is_refused_until_it_is_migrated(
     migrate(url)
     tomorrow(ONE_MORE)
 
-    with pytest.raises(SchemaError, match=r"older .*0001, wanted 0002\); run: seenby migrate"):
+    with pytest.raises(SchemaError, match=rf"older .*{LAST}, wanted {NEXT}\); run: seenby migrate"):
         require_current(url)
 
-    assert migrate(url) == ["0002: More."]
+    assert migrate(url) == [f"{NEXT}: More."]
     require_current(url)
 
 
@@ -182,11 +242,11 @@ def test_a_newer_schema_is_refused(
     """An old program neither serves it nor touches it; the sentence names both revisions."""
     today = schema._config
     tomorrow(ONE_MORE)
-    assert migrate(url) == [FIRST, "0002: More."]
+    assert migrate(url) == [*STEPS, f"{NEXT}: More."]
 
     monkeypatch.setattr(schema, "_config", today)
     for call in (migrate, require_current):
-        with pytest.raises(SchemaError, match=r"newer seenby: .*0002, .* up to 0001"):
+        with pytest.raises(SchemaError, match=rf"newer seenby: .*{NEXT}, .* up to {LAST}"):
             call(url)
 
 
@@ -207,7 +267,7 @@ def test_a_step_that_fails_leaves_the_schema_as_it_was(
     if url.startswith("sqlite"):
         assert "more" not in told(url)
     tomorrow(f"{ONE_MORE}; 1")
-    assert migrate(url) == ["0002: More."]
+    assert migrate(url) == [f"{NEXT}: More."]
     with closing(open_store(url)) as store:
         assert store.heads(["ann"])[1]["ann"].head == 1
 
@@ -219,13 +279,12 @@ def test_a_migration_that_was_cut_short_is_taken_up_again(url: str) -> None:
     with closing(open_store(url)) as store:
         epoch = store.epoch()
         change(store, f"DELETE FROM {VERSION_TABLE}")
-        change(store, "DROP TABLE devices")
-        change(
-            store,
-            "DROP INDEX events_by_time" + ("" if "sqlite" in url else " ON events"),
-        )
+        for table in ("devices", "leavers", "erasures"):
+            change(store, f"DROP TABLE {table}")
+        for index, table in (("events_by_time", "events"), ("messages_by_time", "messages")):
+            change(store, f"DROP INDEX {index}" + ("" if "sqlite" in url else f" ON {table}"))
 
-    assert migrate(url) == [FIRST]
+    assert migrate(url) == STEPS
 
     assert told(url) == whole
     with closing(open_store(url)) as store:
@@ -237,7 +296,7 @@ def test_another_program_may_use_alembic_in_the_same_database(url: str) -> None:
     with engine_of(url).begin() as connection:
         connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
         connection.execute(text("INSERT INTO alembic_version VALUES ('feedbeef')"))
-    assert migrate(url) == [FIRST]
+    assert migrate(url) == STEPS
     require_current(url)
     with closing(open_store(url)) as store:
         assert rows(store, "SELECT version_num FROM alembic_version") == [("feedbeef",)]
