@@ -88,6 +88,11 @@ class DeadLetters:
         if self._producer is not None:
             self._producer.poll(0)
 
+    def flush(self, within: float) -> None:
+        """Wait until the broker has answered for all of them, for so many seconds at most."""
+        if self._producer is not None:
+            self._producer.flush(within)
+
     def close(self, within: float) -> None:
         """Flush for so many seconds."""
         if self._producer is not None:
