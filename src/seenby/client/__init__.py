@@ -1,4 +1,4 @@
-"""The Python client: marks messages as read, and follows the receipts of a user's own messages.
+"""The Python client: marks messages as read, and follows the stream of one user.
 
 ::
 
@@ -11,16 +11,18 @@
                 case Reset():
                     ...  # the stream has a gap here: load what is shown anew, by REST
 
-What it promises: within an epoch every receipt comes once and in order, over any number of lost
+Of registered messages the stream has more: see ReadCount, Withdrawn, ReadSelf and UnreadSelf.
+
+What it promises: within an epoch every event comes once and in order, over any number of lost
 connections; what cannot be had any more is told by a Reset. It connects again by itself until
 the gateway says that there is no point, and then raises why.
 """
 
 from __future__ import annotations
 
+from seenby.client.answers import Receipt, Unread, UnreadCount, UnreadCounts, UnreadMessage
 from seenby.client.client import Client
-from seenby.client.frames import Pushed, Reset
-from seenby.client.marks import Receipt
+from seenby.client.frames import Pushed, ReadCount, ReadSelf, Reset, UnreadSelf, Withdrawn
 from seenby.client.pace import Pace
 from seenby.client.stream import Connected, Disconnected, Receipts
 from seenby.client.token import Token
@@ -33,8 +35,16 @@ __all__ = [
     "Pace",
     "Position",
     "Pushed",
+    "ReadCount",
+    "ReadSelf",
     "Receipt",
     "Receipts",
     "Reset",
     "Token",
+    "Unread",
+    "UnreadCount",
+    "UnreadCounts",
+    "UnreadMessage",
+    "UnreadSelf",
+    "Withdrawn",
 ]

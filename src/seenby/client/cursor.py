@@ -1,7 +1,7 @@
 """Where a client stands in its stream: no I/O, only the rules of section 3 of the contract.
 
-- ``received`` is the last receipt that came over the socket. The next hello says it, and what is
-  not after it is a repeat and dropped.
+- ``received`` is the last event that came over the socket, of whatever kind. The next hello says
+  it, and what is not after it is a repeat and dropped.
 - ``handled`` is the last one that the application is done with: what an application that keeps
   its own position stores, and what the device acknowledges. It never moves past ``received``,
   and back only by a reset.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from seenby.client.frames import BatchFrame, ReceiptFrame, Reset, ResetFrame, Welcome
+from seenby.client.frames import BatchFrame, EventFrame, Reset, ResetFrame, Welcome
 from seenby.model import Position
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Cursor:
                 self._epoch = frame.epoch
                 if self.said is None and not self._device:
                     self._welcomed_at = Position(frame.epoch, frame.seq)
-            case ReceiptFrame():
+            case _ if isinstance(frame, EventFrame):
                 if self._is_news(frame):
                     yield frame.pushed(self._epoch)
             case BatchFrame():
@@ -70,7 +70,7 @@ class Cursor:
                 self.received = Position(frame.epoch, frame.seq)
                 yield Reset(frame.epoch, frame.seq)
 
-    def _is_news(self, frame: ReceiptFrame) -> bool:
+    def _is_news(self, frame: EventFrame) -> bool:
         if not frame.seq:
             return True
         last = self.received

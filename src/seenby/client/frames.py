@@ -8,7 +8,7 @@ it would be a silent hole.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import msgspec
 
@@ -26,25 +26,78 @@ _Seq = Annotated[int, msgspec.Meta(ge=0)]
 # To the application
 
 
-class Pushed(msgspec.Struct, frozen=True):
-    """A receipt from the stream: *reader_id* has read the user's message at *read_at*.
+class _Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What every item of the stream has.
 
-    ``seq`` is 0 for a receipt that another producer put on the topic: it has no place in the
-    stream, comes live only and cannot be acknowledged.
+    ``seq`` is 0 for what another producer put on the topic: it has no place in the stream, comes
+    live only and cannot be acknowledged.
     """
 
-    msg_id: str
-    reader_id: str
-    conversation_id: str
-    read_at: datetime
     pushed_at: datetime
     epoch: str
     seq: int
 
     @property
     def position(self) -> Position | None:
-        """Where the stream stands after this receipt; None when it has no place in it."""
+        """Where the stream stands after this; None when it has no place in it."""
         return Position(self.epoch, self.seq) if self.seq else None
+
+
+class Pushed(_Told, frozen=True):
+    """A receipt from the stream: *reader_id* has read the user's message at *read_at*.
+
+    ``read`` of ``of`` people whom it was sent to have read it; None where that is not known: the
+    message is not registered.
+    """
+
+    msg_id: str
+    reader_id: str
+    conversation_id: str
+    read_at: datetime
+    read: int | None = None
+    of: int | None = None
+
+
+class ReadCount(_Told, frozen=True):
+    """``read`` of ``of`` people have read the user's message; who they are is not told."""
+
+    msg_id: str
+    conversation_id: str
+    read: int
+    of: int
+
+
+class Withdrawn(_Told, frozen=True):
+    """*reader_id* has taken the receipt of the user's message back: it is unread again."""
+
+    msg_id: str
+    reader_id: str
+    conversation_id: str
+    withdrawn_at: datetime
+    read: int | None = None
+    of: int | None = None
+
+
+class ReadSelf(_Told, frozen=True):
+    """The user has read a message, on any device; with ``up_to`` it and all before it.
+
+    ``unread``: how many of the conversation are left. ``device_id``: where; "" if it is not known.
+    """
+
+    msg_id: str
+    conversation_id: str
+    read_at: datetime
+    unread: int | None
+    device_id: str = ""
+    up_to: bool = False
+
+
+class UnreadSelf(_Told, frozen=True):
+    """The user has made a message unread again; ``unread`` of the conversation are so now."""
+
+    msg_id: str
+    conversation_id: str
+    unread: int | None
 
 
 class Reset(msgspec.Struct, frozen=True):
@@ -59,7 +112,7 @@ class Reset(msgspec.Struct, frozen=True):
         return Position(self.epoch, self.seq)
 
 
-Item = Pushed | Reset
+Item = Pushed | ReadCount | Withdrawn | ReadSelf | UnreadSelf | Reset
 
 
 # From the gateway
@@ -84,6 +137,8 @@ class ReceiptFrame(msgspec.Struct, frozen=True, tag_field="type", tag="read_rece
     conversation_id: str
     timestamp: _Seconds
     seq: _Seq = 0
+    read: int | None = None
+    of: int | None = None
 
     def pushed(self, epoch: str) -> Pushed:
         """The same for the application."""
@@ -91,11 +146,115 @@ class ReceiptFrame(msgspec.Struct, frozen=True, tag_field="type", tag="read_rece
             msg_id=self.msg_id,
             reader_id=self.reader_id,
             conversation_id=self.conversation_id,
-            read_at=datetime.fromtimestamp(self.read_at, UTC),
-            pushed_at=datetime.fromtimestamp(self.timestamp, UTC),
+            read_at=_time(self.read_at),
+            read=self.read,
+            of=self.of,
+            pushed_at=_time(self.timestamp),
             epoch=epoch,
             seq=self.seq,
         )
+
+
+class CountFrame(msgspec.Struct, frozen=True, tag_field="type", tag="read_count"):
+    """How many have read a message."""
+
+    msg_id: str
+    conversation_id: str
+    read: int
+    of: int
+    timestamp: _Seconds
+    seq: _Seq = 0
+
+    def pushed(self, epoch: str) -> ReadCount:
+        """The same for the application."""
+        return ReadCount(
+            msg_id=self.msg_id,
+            conversation_id=self.conversation_id,
+            read=self.read,
+            of=self.of,
+            pushed_at=_time(self.timestamp),
+            epoch=epoch,
+            seq=self.seq,
+        )
+
+
+class WithdrawnFrame(msgspec.Struct, frozen=True, tag_field="type", tag="read_withdrawn"):
+    """A receipt was taken back."""
+
+    msg_id: str
+    reader_id: str
+    conversation_id: str
+    withdrawn_at: _Seconds
+    timestamp: _Seconds
+    seq: _Seq = 0
+    read: int | None = None
+    of: int | None = None
+
+    def pushed(self, epoch: str) -> Withdrawn:
+        """The same for the application."""
+        return Withdrawn(
+            msg_id=self.msg_id,
+            reader_id=self.reader_id,
+            conversation_id=self.conversation_id,
+            withdrawn_at=_time(self.withdrawn_at),
+            read=self.read,
+            of=self.of,
+            pushed_at=_time(self.timestamp),
+            epoch=epoch,
+            seq=self.seq,
+        )
+
+
+class ReadSelfFrame(msgspec.Struct, frozen=True, tag_field="type", tag="read_self"):
+    """The user has read something."""
+
+    msg_id: str
+    conversation_id: str
+    read_at: _Seconds
+    timestamp: _Seconds
+    unread: int | None = None
+    device_id: str = ""
+    seq: _Seq = 0
+    up_to: bool = False
+
+    def pushed(self, epoch: str) -> ReadSelf:
+        """The same for the application."""
+        return ReadSelf(
+            msg_id=self.msg_id,
+            conversation_id=self.conversation_id,
+            read_at=_time(self.read_at),
+            unread=self.unread,
+            device_id=self.device_id,
+            up_to=self.up_to,
+            pushed_at=_time(self.timestamp),
+            epoch=epoch,
+            seq=self.seq,
+        )
+
+
+class UnreadSelfFrame(msgspec.Struct, frozen=True, tag_field="type", tag="unread_self"):
+    """The user has made something unread again."""
+
+    msg_id: str
+    conversation_id: str
+    timestamp: _Seconds
+    unread: int | None = None
+    seq: _Seq = 0
+
+    def pushed(self, epoch: str) -> UnreadSelf:
+        """The same for the application."""
+        return UnreadSelf(
+            msg_id=self.msg_id,
+            conversation_id=self.conversation_id,
+            unread=self.unread,
+            pushed_at=_time(self.timestamp),
+            epoch=epoch,
+            seq=self.seq,
+        )
+
+
+def _time(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 class BatchFrame(msgspec.Struct, frozen=True, tag_field="type", tag="read_receipts"):
@@ -118,7 +277,10 @@ class ErrorFrame(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
     error: str
 
 
-Frame = Welcome | ReceiptFrame | BatchFrame | ResetFrame | ErrorFrame
+EventFrame = ReceiptFrame | CountFrame | WithdrawnFrame | ReadSelfFrame | UnreadSelfFrame
+"""Those that have a place in the stream."""
+
+Frame = Welcome | EventFrame | BatchFrame | ResetFrame | ErrorFrame
 
 
 class _AnyFrame(msgspec.Struct):
@@ -127,7 +289,7 @@ class _AnyFrame(msgspec.Struct):
 
 _decode: Callable[[str], Frame] = msgspec.json.Decoder(Frame).decode
 _decode_type = msgspec.json.Decoder(_AnyFrame).decode
-_KNOWN = {"welcome", "read_receipt", "read_receipts", "reset", "error"}
+_KNOWN = {str(kind.__struct_config__.tag) for kind in get_args(Frame)}
 
 
 def decode(text: str) -> Frame | None:

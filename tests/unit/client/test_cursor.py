@@ -11,22 +11,36 @@ from hypothesis import strategies as st
 from seenby.client.cursor import Cursor
 from seenby.client.frames import (
     BatchFrame,
+    CountFrame,
     ErrorFrame,
-    Pushed,
+    ReadSelfFrame,
     ReceiptFrame,
     Reset,
     ResetFrame,
+    UnreadSelfFrame,
     Welcome,
+    WithdrawnFrame,
 )
 from seenby.model import Position
 
 if TYPE_CHECKING:
-    from seenby.client.frames import Frame, Item
+    from collections.abc import Callable
+
+    from seenby.client.frames import EventFrame, Frame, Item
 
 
 def receipt(seq: int) -> ReceiptFrame:
     """A receipt at that seq."""
     return ReceiptFrame(f"m{seq}", "user456", 1_704_067_200, "c1", 1_704_067_205, seq)
+
+
+UPDATES: list[Callable[[int], EventFrame]] = [
+    lambda seq: CountFrame(f"m{seq}", "c1", 1, 2, 1_704_067_205, seq),
+    lambda seq: WithdrawnFrame(f"m{seq}", "user456", "c1", 1, 1_704_067_205, seq),
+    lambda seq: ReadSelfFrame(f"m{seq}", "c1", 1, 1_704_067_205, seq=seq),
+    lambda seq: UnreadSelfFrame(f"m{seq}", "c1", 1_704_067_205, seq=seq),
+]
+"""The kinds of event that are no receipts, at a seq."""
 
 
 def welcome(head: int, epoch: str = "e1") -> Welcome:
@@ -63,6 +77,17 @@ class TestTake:
         """In order, repeats dropped as anywhere."""
         frame = BatchFrame([receipt(1), receipt(2), receipt(2), receipt(3)])
         assert seqs(take(opened(), receipt(1), frame)) == [1, 2, 3]
+
+    @pytest.mark.parametrize("update", UPDATES)
+    def test_every_kind_moves_it_alike(self, update: Callable[[int], EventFrame]) -> None:
+        """Repeats are dropped; it is what hello says, what is handled and acknowledged."""
+        cursor = opened()
+        items = take(cursor, receipt(1), update(2), update(2), receipt(2), receipt(3))
+        assert seqs(items) == [1, 2, 3]
+        assert cursor.handle(items[1])
+        assert cursor.handled == Position("e1", 2)
+        assert cursor.to_acknowledge(0) == 2
+        assert cursor.said == Position("e1", 3)
 
     def test_a_receipt_without_seq_is_always_news(self) -> None:
         """Another producer's: it has no place, and moves nothing."""
@@ -214,6 +239,7 @@ class TestAcknowledged:
     st.lists(
         st.one_of(
             st.tuples(st.just("receipt"), st.integers(0, 6)),
+            st.tuples(st.just("update"), st.integers(0, 6)),
             st.tuples(st.just("reset"), st.integers(0, 6)),
             st.tuples(st.just("welcome"), st.integers(0, 2)),
             st.tuples(st.just("handle"), st.integers(0, 30)),
@@ -229,6 +255,8 @@ def test_within_an_epoch_every_seq_comes_once_and_in_order(steps: list[tuple[str
         match kind:
             case "receipt":
                 given_ += take(cursor, receipt(number))
+            case "update":
+                given_ += take(cursor, UPDATES[number % len(UPDATES)](number))
             case "reset":
                 given_ += take(cursor, ResetFrame("e1", number))
             case "welcome":
@@ -237,7 +265,7 @@ def test_within_an_epoch_every_seq_comes_once_and_in_order(steps: list[tuple[str
                 cursor.handle(given_[number % len(given_)])
     last: Position | None = None
     for item in given_:
-        if isinstance(item, Pushed) and item.seq:
+        if not isinstance(item, Reset) and item.seq:
             assert last is None or last.epoch != item.epoch or item.seq > last.seq
         last = item.position or last
     handled = cursor.handled

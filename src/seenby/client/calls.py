@@ -1,19 +1,22 @@
-"""Marking over HTTP: one request, tried again as long as that can help.
+"""Calls of the API: one request, tried again as long as that can help.
 
-Marks are idempotent (the first read wins), so an answer that was lost on the way may be asked for
-again without harm.
+Whatever is called does no harm when it is done twice: an answer that was lost on the way may be
+asked for again.
 """
 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from seenby.errors import (
     BadInput,
+    Mismatch,
     Overloaded,
     PositionLost,
     Refused,
@@ -21,14 +24,17 @@ from seenby.errors import (
     TokenExpired,
     Unreachable,
 )
-from seenby.inputs import PublicReceipt
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from seenby.client.pace import Pace
     from seenby.client.token import Credentials
 
+T = TypeVar("T")
+
 ATTEMPTS = 6
-"""How often one mark is tried: with the waits between, six to seven seconds at most."""
+"""How often one call is tried: with the waits between, six to seven seconds at most."""
 
 FIRST_WAIT = 0.2
 LONGEST_WAIT = 5.0
@@ -40,52 +46,68 @@ ANSWER_WITHIN = 10.0
 """Seconds for one attempt."""
 
 
-Receipt = PublicReceipt
-"""The recorded fact: reader read message at time."""
-
-
-class _Answer(msgspec.Struct):
-    success: bool
-    receipt: Receipt | None = None
+class _Failure(msgspec.Struct):
     code: str = ""
     error: str = ""
 
 
-_decode = msgspec.json.Decoder(_Answer).decode
+_decode_failure = msgspec.json.Decoder(_Failure).decode
 
 
-class Marks:
-    """Sends marks to one API.
+class Calls:
+    """Calls one API.
 
     Args:
         http: not closed here.
-        url: of the endpoint.
+        api: its address.
         credentials: whose token is shown.
         pace: for the waits.
     """
 
     def __init__(
-        self, http: aiohttp.ClientSession, url: str, credentials: Credentials, pace: Pace
+        self, http: aiohttp.ClientSession, api: str, credentials: Credentials, pace: Pace
     ) -> None:
         self._http = http
-        self._url = url
+        self._api = str(URL(api))
         self._credentials = credentials
         self._pace = pace
 
-    async def record(self, mark: dict[str, str]) -> Receipt:
-        """Record a mark; returns its receipt, or the first one if it is a repeat.
+    async def call(
+        self,
+        answer: type[T],
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | int | None] | None = None,
+        body: Mapping[str, object] | None = None,
+        within: float | None = None,
+    ) -> T:
+        """What the API answers.
+
+        Args:
+            answer: the form of the answer.
+            method: of HTTP.
+            path: below the API's address, quoted.
+            query: parameters; those that are None are left out.
+            body: becomes a JSON object.
+            within: seconds for one attempt; None: ANSWER_WITHIN.
 
         Raises:
-            Refused: one of its kinds says why; the mark was not recorded.
-            StoreUnavailable, Overloaded, Draining: seenby could not record it, in any attempt.
-            Unreachable: no attempt was answered; the mark may have been recorded.
+            Refused: one of its kinds says why; nothing was done.
+            StoreUnavailable, Overloaded, Draining: seenby could not do it, in any attempt.
+            Unreachable: no attempt was answered; it may have been done.
         """
-        body = msgspec.json.encode(mark)
+        url = f"{self._api}{path}"
+        if query is not None:
+            given = {name: value for name, value in query.items() if value is not None}
+            url = f"{url}?{urlencode(given)}"
+        text = None if body is None else msgspec.json.encode(body)
+        request = _Request(answer, method, url, text, within or ANSWER_WITHIN)
         renewed = False
         failures = 0
         while True:
             try:
-                return await self._attempt(body)
+                return await self._attempt(request)
             except _Failed as failed:
                 error, retry_after = failed.error, failed.retry_after
             if isinstance(error, TokenExpired) and not renewed and self._credentials.renew():
@@ -97,33 +119,45 @@ class Marks:
             wait = self._pace.jittered(failures - 1, first=FIRST_WAIT, most=LONGEST_WAIT)
             await self._pace.sleep(retry_after + wait)
 
-    async def _attempt(self, body: bytes) -> Receipt:
-        headers = {"Content-Type": "application/json"}
+    async def _attempt(self, request: _Request[T]) -> T:
+        headers = {} if request.body is None else {"Content-Type": "application/json"}
         token = await self._credentials.current()
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         try:
-            async with self._http.post(
-                self._url,
-                data=body,
+            async with self._http.request(
+                request.method,
+                URL(request.url, encoded=True),
+                data=request.body,
                 headers=headers,
-                timeout=aiohttp.ClientTimeout(total=ANSWER_WITHIN),
+                timeout=aiohttp.ClientTimeout(total=request.within),
                 allow_redirects=False,
             ) as response:
                 text = await response.read()
                 status, retry_after = response.status, response.headers.get("Retry-After", "")
         except (aiohttp.ClientError, TimeoutError, OSError) as problem:
             raise _Failed(
-                Unreachable(f"the API at {self._url} cannot be reached: {_why(problem)}")
+                Unreachable(f"the API at {request.url} cannot be reached: {_why(problem)}")
             ) from problem
+        failure = _Failure()
         try:
-            answer = _decode(text)
+            if status == HTTPStatus.OK:
+                return msgspec.json.decode(text, type=request.answer)
+            failure = _decode_failure(text)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            answer = _Answer(success=False)
-        if answer.success and answer.receipt is not None:
-            return answer.receipt
-        sentence = answer.error or f"the API at {self._url} answered with status {status}"
-        raise _Failed(_error(answer.code, sentence, status), _seconds(retry_after))
+            pass  # It was not the API that answered.
+        sentence = failure.error or f"the API at {request.url} answered with status {status}"
+        raise _Failed(_error(failure.code, sentence, status), _seconds(retry_after))
+
+
+class _Request(NamedTuple, Generic[T]):
+    """One request, as it is sent in every attempt."""
+
+    answer: type[T]
+    method: str
+    url: str
+    body: bytes | None
+    within: float
 
 
 class _Failed(Exception):  # noqa: N818 -- never leaves this module
@@ -154,9 +188,8 @@ def _kinds(of: type[SeenbyError]) -> dict[str, type[SeenbyError]]:
 def _error(code: str, sentence: str, status: int) -> SeenbyError:
     """The error that an answer tells: by its code, else (a proxy's answer) by its status."""
     kind = _kinds(SeenbyError).get(code)
-    if kind is BadInput:
-        field, _, accepted = sentence.partition(" must be ")
-        return BadInput(field, accepted) if accepted else Refused(sentence)
+    if kind is BadInput or kind is Mismatch:
+        return _about_a_field(kind, sentence)
     if kind is not None and kind is not PositionLost:
         return kind(sentence)
     match status:
@@ -168,3 +201,11 @@ def _error(code: str, sentence: str, status: int) -> SeenbyError:
             return Refused(sentence)
         case _:
             return SeenbyError(sentence)
+
+
+def _about_a_field(kind: type[BadInput | Mismatch], sentence: str) -> Refused:
+    """An error whose sentence was built from a field's name: it is so again."""
+    field, _, accepted = sentence.partition(" must be ")
+    if not accepted:
+        return Refused(sentence)
+    return BadInput(field, accepted) if kind is BadInput else Mismatch(field)
