@@ -202,8 +202,11 @@ class Tally:
 
     # Taking back
 
-    def withdraw(self, receipt: Receipt, shown: Shown) -> None:
-        """A receipt is taken back; it is deleted by whoever asks."""
+    def withdraw(self, receipt: Receipt, shown: Shown, given_up: int = 0) -> None:
+        """A receipt is taken back; it is deleted by whoever asks.
+
+        *given_up*: messages after it up to the reader's base that are unread all the same.
+        """
         mark = Mark(
             receipt.msg_id,
             receipt.reader_id,
@@ -224,13 +227,15 @@ class Tally:
         if member is None:
             # It was there before its message was registered, from someone who is not a member.
             return
-        self._count(message, member, shown, -1)
+        self._count(message, member, shown, -1, given_up)
         self._tell_sender(message, mark, shown, Kind.WITHDRAWN)
         self._tell_reader(message, member, Kind.UNREAD_SELF, "", "")
 
     # Counters
 
-    def _count(self, message: Message, member: Member, shown: Shown, step: int) -> None:
+    def _count(
+        self, message: Message, member: Member, shown: Shown, step: int, given_up: int = 0
+    ) -> None:
         """Count a receipt that comes (*step* 1) or goes (-1)."""
         if shown is not Shown.UNCOUNTED:
             message.readers += step
@@ -242,7 +247,7 @@ class Tally:
                 member.done += step
             elif step < 0:
                 # All up to base is done, but for this one: base steps back before it.
-                member.done += member.base - message.number
+                member.done += member.base - message.number - given_up
                 member.base = message.number - 1
             else:
                 return

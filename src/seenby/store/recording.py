@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 CHUNK = 500
 """Messages of a conversation that are read in one transaction."""
 
+LEAVING = 100
+"""Messages at the start of a conversation that may be about to leave (``retention``)."""
+
 
 _Wanted = dict[Key, list[int]]
 """The places of the marks of each (msg_id, reader_id)."""
@@ -81,6 +84,13 @@ class Recording:
             " WHERE r.msg_id = :msg_id AND r.reader_id = :reader_id"
         )
         self._delete_receipt = text("DELETE FROM receipts WHERE id = :id")
+        self._count_given_up = text(
+            "SELECT COUNT(*) FROM (SELECT m.msg_id, m.number, m.sender_id FROM messages AS m"
+            " WHERE m.conversation_id = :conversation_id ORDER BY m.number LIMIT :most) AS m"
+            " WHERE m.number > :number AND m.number <= :base AND m.sender_id <> :user_id"
+            " AND NOT EXISTS (SELECT 1 FROM receipts AS r WHERE r.msg_id = m.msg_id"
+            " AND r.reader_id = :user_id)"
+        )
         # From the number after the member's base on, in order.
         self._find_unread = text(
             f"SELECT {MESSAGE} FROM messages AS m WHERE m.conversation_id = :conversation_id"
@@ -277,10 +287,26 @@ class Recording:
         )
         if not connection.change(self._delete_receipt, id=receipt.id):
             raise Changed
-        tally.withdraw(receipt, Shown(hidden))
+        tally.withdraw(receipt, Shown(hidden), self._given_up(connection, receipt, look.facts))
         tally.settle_counts()
         done = self._writing.write(connection, tally, lock, order)
         return Withdrawn(done.recorded([]), receipt)
+
+    def _given_up(self, connection: Connection, receipt: Receipt, facts: Facts) -> int:
+        """How many messages after it are done for the reader, but not read: they are leaving."""
+        message = facts.messages.get(receipt.msg_id)
+        member = message and facts.member(receipt.reader_id, message)
+        if not message or not member or message.number > member.base:
+            return 0
+        [(given_up,)] = connection.rows(
+            self._count_given_up,
+            conversation_id=message.conversation_id,
+            number=message.number,
+            base=member.base,
+            user_id=member.user_id,
+            most=LEAVING,
+        )
+        return int(given_up)
 
     # Counts that were held back
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from seenby.rules import Shown
 from seenby.store.connections import told
+from seenby.store.recording import LEAVING
 from seenby.store.statements import ID, NUMBER, document, singles
 from seenby.store.writing import MEMBER, MESSAGE, Changed
 from seenby.tally import Facts, Member, Message
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from seenby.store.connections import Connection, Row
     from seenby.store.statements import Words
     from seenby.store.writing import Writing
-
-MESSAGES = 100
-"""Messages that leave in one piece; ``recording`` knows how far unread may be given up."""
 
 MEMBERS = 100
 """Members whose base is raised in one piece: each may have to look at each message."""
@@ -196,7 +194,7 @@ class Retention:
     ) -> int:
         """A piece of one conversation; how many rows were touched."""
         first = connection.rows(
-            self._find_first, conversation_id=conversation_id, most=min(MESSAGES, limit)
+            self._find_first, conversation_id=conversation_id, most=min(LEAVING, limit)
         )
         prefix: list[str] = []
         end = 0
