@@ -40,8 +40,10 @@ def event(sender_id: str, seq: int, msg_id: str = "") -> Event:
 
 
 def update(kind: Kind, user_id: str, seq: int) -> Event:
-    """An event of another kind, with something in every field that it has."""
+    """An event of any kind, with something in every field that it has."""
     receipt = event(user_id, seq)
+    if kind == Kind.RECEIPT:
+        return receipt
     if kind == Kind.COUNT:
         return replace(receipt, kind=kind, reader_id="", device_id="", count=5, of=10)
     if kind == Kind.WITHDRAWN:

@@ -15,15 +15,16 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartit
 from confluent_kafka._model import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
+from structlog.testing import capture_logs
 
 from seenby.bus.kafka import KafkaFeed, KafkaPublisher
 from seenby.bus.kafka_assignment import Place
 from seenby.bus.kafka_feed import BATCH, IN_FLIGHT
 from seenby.bus.partitions import partition_of
 from seenby.errors import BusUnavailable
-from seenby.events import encode
-from seenby.model import Event
-from tests.contract.test_bus import TRACE, Counted, Here, create_topics, event, holds
+from seenby.events import encode, encode_update
+from seenby.model import Event, Kind
+from tests.contract.test_bus import TRACE, Counted, Here, create_topics, event, holds, update
 from tests.servers.wait import wait_until
 from tests.unit.eventually import eventually
 
@@ -319,12 +320,124 @@ async def test_a_topic_made_anew_is_read_again(kafka_server: Kafka, made: str) -
         assert publisher.healthy
 
 
+async def test_an_update_is_in_its_own_topic(kafka_brokers: str, made: str) -> None:
+    """Keyed, placed, stamped and traced as a receipt; who knows only receipts never meets one."""
+    sent = update(Kind.WITHDRAWN, "ann", 42)
+    async with publishing(kafka_brokers, made) as publisher:
+        await publisher.publish([event("ann", 41), sent], epoch="e1")
+    [receipt] = await asyncio.to_thread(read, kafka_brokers, made, 1)
+    [record] = await asyncio.to_thread(read, kafka_brokers, f"{made}_updates", 1)
+    assert receipt.value() == encode(event("ann", 41))
+    assert record.value() == encode_update(sent)
+    assert (record.key(), record.partition()) == (b"ann", partition_of("ann", PARTITIONS))
+    assert record.timestamp() == (1, sent.at)
+    headers = text_of(record.headers())
+    assert headers["epoch"] == "e1"
+    assert headers["traceparent"].split("-")[1] == TRACE
+
+
+async def test_an_update_of_no_known_type_becomes_a_dead_letter(
+    kafka_server: Kafka, kafka_brokers: str, made: str
+) -> None:
+    """Of its own topic, with the reason."""
+    updates = f"{made}_updates"
+    kafka_server.create_topic(f"{updates}.dlq", 1)
+    async with feeding(kafka_brokers, made, "ann") as here:
+        await eventually(lambda: here.feed.healthy and here.feed.partitions_of("ann"))
+        await here.join("ann")
+        good = encode_update(update(Kind.COUNT, "ann", 7))
+        bad = good.replace(b"read_count", b"read_reaction")
+        await asyncio.to_thread(put, kafka_brokers, updates, ("ann", bad), ("ann", good))
+        await holds(here.got, 1)
+    [letter] = await asyncio.to_thread(read, kafka_brokers, f"{updates}.dlq", 1)
+    headers = text_of(letter.headers())
+    assert headers["source_topic"] == updates
+    assert headers["reason"].startswith("the type is none of")
+
+
+async def test_without_the_topic_of_updates_receipts_are_live(
+    kafka_server: Kafka, kafka_brokers: str, topic: str
+) -> None:
+    """Both sides say that something is missing, and which; once it is there, nothing is missed."""
+    kafka_server.create_topic(topic, PARTITIONS)
+    updates = f"{topic}_updates"
+    with capture_logs() as logged:
+        async with (
+            publishing(kafka_brokers, topic) as publisher,
+            feeding(kafka_brokers, topic, "ann") as here,
+        ):
+            await eventually(lambda: here.feed.partitions_of("ann") and publisher._missing)
+            await here.join("ann")
+            await publisher.publish([event("ann", 1)], epoch="e1")
+            await holds(here.got, 1)
+            assert not publisher.healthy
+            assert not here.feed.healthy
+            await asyncio.to_thread(kafka_server.create_topic, updates, PARTITIONS)
+            # At once, most likely before the feed has noticed that the topic is there.
+            await publisher.publish([update(Kind.COUNT, "ann", 2)], epoch="e1")
+            await eventually(lambda: publisher.healthy and here.feed.healthy)
+            await publisher.publish([update(Kind.COUNT, "ann", 3)], epoch="e1")
+            await holds(here.got, 3)
+    assert here.seqs("ann") == [1, 2, 3]
+    missing = [line["topic"] for line in logged if line["event"] == "topic_missing"]
+    assert missing == [updates, updates]
+
+
+async def test_topics_of_different_sizes_are_told_once_and_both_read(
+    kafka_server: Kafka, kafka_brokers: str, topic: str
+) -> None:
+    """A user has a partition in each; gateways read more than they would have to."""
+    kafka_server.create_topic(topic, PARTITIONS)
+    kafka_server.create_topic(f"{topic}_updates", 7)
+    users = [f"user{number}" for number in range(20)]
+    with capture_logs() as logged:
+        async with (
+            publishing(kafka_brokers, topic) as publisher,
+            feeding(kafka_brokers, topic, *users) as here,
+        ):
+            await eventually(lambda: publisher.healthy and here.feed.healthy)
+            publisher._away("said by the test")
+            await eventually(lambda: publisher.healthy and here.feed.partitions_of("user1"))
+            for user in users:
+                both = {partition_of(user, PARTITIONS), partition_of(user, 7)}
+                assert here.feed.partitions_of(user) == both
+            await here.join(*users)
+            for seq, kind in enumerate((Kind.RECEIPT, Kind.READ_SELF), 1):
+                await publisher.publish([update(kind, user, seq) for user in users], epoch="e1")
+            await holds(here.got, 40)
+    assert len({(event.sender_id, event.seq) for event in here.got}) == len(here.got) == 40
+    [line] = [line for line in logged if line["event"] == "partitions_differ"]
+    assert line["partitions"] == {topic: PARTITIONS, f"{topic}_updates": 7}
+
+
+@pytest.mark.parametrize("deleted", ["receipts", "updates"])
+async def test_one_topic_that_goes_takes_the_other_not_along(
+    deleted: str, kafka_server: Kafka, kafka_brokers: str, made: str
+) -> None:
+    """What is published to the one that is left is still delivered."""
+    updates = f"{made}_updates"
+    gone, left = (made, updates) if deleted == "receipts" else (updates, made)
+    value = (
+        encode_update(update(Kind.COUNT, "ann", 7)) if left == updates else encode(event("ann", 7))
+    )
+    async with feeding(kafka_brokers, made, "ann") as here:
+        await eventually(lambda: here.feed.healthy and here.feed.partitions_of("ann"))
+        await here.join("ann")
+        admin = kafka_server._admin()
+        admin.delete_topics([gone])[gone].result(10.0)
+        await eventually(lambda: not here.feed.healthy)
+        await asyncio.to_thread(put, kafka_brokers, left, ("ann", value))
+        await holds(here.got, 1)
+
+
+@pytest.mark.parametrize("topic_of", ["{}", "{}_updates"])
 @pytest.mark.parametrize(("stood", "expected"), [(None, [1, 2, 3, 4]), (99, [1, 2, 1, 2, 3, 4])])
 async def test_a_refused_offset_skips_nothing(
-    stood: int | None, expected: list[int], kafka_brokers: str, made: str
+    stood: int | None, expected: list[int], topic_of: str, kafka_brokers: str, made: str
 ) -> None:
     """Read on where it stood when that is there after all; else from the start of what is there."""
-    partition = partition_of("ann", PARTITIONS)
+    kind = Kind.RECEIPT if topic_of == "{}" else Kind.COUNT
+    place = Place(topic_of.format(made), partition_of("ann", PARTITIONS))
     async with (
         publishing(kafka_brokers, made) as publisher,
         feeding(kafka_brokers, made, "ann") as here,
@@ -333,24 +446,24 @@ async def test_a_refused_offset_skips_nothing(
         feed = here.feed
         await eventually(lambda: publisher.healthy and feed.partitions_of("ann"))
         await here.join("ann")
-        await publisher.publish([event("ann", 1), event("ann", 2)], epoch="e1")
+        await publisher.publish([update(kind, "ann", seq) for seq in (1, 2)], epoch="e1")
         await holds(here.got, 2)
 
         def refuse() -> None:
             # As the library says it, in the thread in which it does.
             if stood is None:
                 error = KafkaError(KafkaError._AUTO_OFFSET_RESET)
-                feed._complain([Message(topic=made, partition=partition, error=error)])
+                feed._complain([Message(topic=place.topic, partition=place.partition, error=error)])
             else:
-                feed._assignment.leave(Place(made, partition))
-                feed._assignment.join(Place(made, partition), stood)
+                feed._assignment.leave(place)
+                feed._assignment.join(place, stood)
             refused.set()
 
         refused = threading.Event()
         feed._orders.put(refuse)
         await asyncio.to_thread(refused.wait)
-        await publisher.publish([event("ann", 3)], epoch="e1")
-        await publisher.publish([event("ann", 4)], epoch="e1")
+        await publisher.publish([update(kind, "ann", 3)], epoch="e1")
+        await publisher.publish([update(kind, "ann", 4)], epoch="e1")
         await holds(here.got, len(expected))
         assert here.seqs("ann") == expected
 
@@ -364,20 +477,21 @@ async def test_the_lag_of_a_node_is_visible_in_kafka(kafka_brokers: str, made: s
         await eventually(lambda: publisher.healthy and here.feed.partitions_of("ann"))
         await publisher.publish([event("ann", seq) for seq in range(1, 4)], epoch="e1")
         await here.join("ann")
-        await publisher.publish([event("ann", 4)], epoch="e1")
-        await holds(here.got, 1)
+        await publisher.publish([event("ann", 4), update(Kind.COUNT, "ann", 5)], epoch="e1")
+        await holds(here.got, 2)
         admin = AdminClient({"bootstrap.servers": kafka_brokers, "log_level": 0})
         partition = partition_of("ann", PARTITIONS)
 
-        def committed() -> int:
-            asked = ConsumerGroupTopicPartitions("group.here", [TopicPartition(made, partition)])
+        def committed() -> list[int]:
+            places = [TopicPartition(topic, partition) for topic in (made, f"{made}_updates")]
+            asked = ConsumerGroupTopicPartitions("group.here", places)
             [answer] = admin.list_consumer_group_offsets([asked]).values()
-            return int(answer.result(10.0).topic_partitions[0].offset)
+            return [place.offset for place in answer.result(10.0).topic_partitions]
 
-        await asyncio.to_thread(wait_until, "offsets are committed", lambda: committed() == 4)
-        await publisher.publish([event("ann", 5)], epoch="e1")
-        await holds(here.got, 2)
-    assert await asyncio.to_thread(committed) == 5
+        await asyncio.to_thread(wait_until, "both are committed", lambda: committed() == [4, 1])
+        await publisher.publish([event("ann", 6), update(Kind.COUNT, "ann", 7)], epoch="e1")
+        await holds(here.got, 4)
+    assert await asyncio.to_thread(committed) == [5, 2]
 
 
 async def test_a_busy_loop_is_given_two_batches_at_most(kafka_brokers: str, made: str) -> None:
