@@ -1,7 +1,9 @@
 """How messages are registered, and how the receipts that came before them are made good.
 
-A message that is registered may have been marked before. Its marks lock the sender's stream, as
-its registration does, so each of them finds the message, or is found here.
+A message that is registered may have been marked before. It is written first, and then its
+receipts are looked for; who marks a message that is not registered looks for it afterwards
+(``writing``). So each mark finds the message, or is found here. Senders' streams are locked as
+well: most such races are a short wait then, and nothing is done twice.
 """
 
 # ruff: noqa: S608 -- statements are put together from our own words; values never are among them

@@ -3,7 +3,9 @@
 Whoever changes receipts or tells of them goes through here: what is known is looked up while
 nothing is locked; then streams, messages and members are locked, in this order and each sorted;
 then all is written and committed. What to write is ``tally``'s to decide in between. A message
-that was registered, or taken out, between look and lock makes all of it run again (Changed).
+that was taken out between look and lock makes all of it run again (Changed), and so does one that
+was registered meanwhile: who registers a message writes it, and then looks for its receipts; who
+writes receipts of a message that is not registered looks for it afterwards. So one finds the other.
 """
 
 # ruff: noqa: S608 -- statements are put together from our own words; values never are among them
@@ -67,11 +69,15 @@ class Look(msgspec.Struct):
 
 
 class Lock(NamedTuple):
-    """What is held: the heads before anything was raised, and by how much each was, at once."""
+    """What is held: the heads before anything was raised, and by how much each was, at once.
+
+    ``plain`` are the messages that must not be registered when it is committed.
+    """
 
     heads: dict[str, int]
     raised: Counter[str]
     epoch: str
+    plain: set[str]
 
 
 class Done(NamedTuple):
@@ -128,6 +134,11 @@ class Writing:
         self.conversations = text(
             "SELECT c.conversation_id, c.type, c.members, c.last FROM conversations AS c"
             f" WHERE {words.among('c.conversation_id', 'conversations')}"
+        )
+        # Where one of them is registered the epoch's key is in the way: a race that was lost.
+        self._not_registered = text(
+            "INSERT INTO meta (name, value) SELECT 'epoch', '' FROM messages AS m"
+            f" WHERE {words.among('m.msg_id', 'messages')} LIMIT 1{words.for_update}"
         )
         counted = words.rows(
             "counted",
@@ -227,7 +238,7 @@ class Writing:
         users.discard(ERASED)
         # Sorted: everybody locks in the same order.
         locks = sorted(users)
-        msg_ids = sorted({*(msg_id for msg_id, _ in (*plain, *registered)), *messages})
+        msg_ids = sorted({*(msg_id for msg_id, _ in registered), *messages})
         members = {(known[msg_id][0], reader_id) for msg_id, reader_id in registered}
         if also is not None:
             members.add(also)
@@ -260,7 +271,7 @@ class Writing:
         facts.conversations = {row[0]: Conversation(*row) for row in found.get("conversations", ())}
         facts.wishes |= _wishes(found.get("wishes", ()))
         heads = {user_id: head - raised[user_id] for user_id, head in found.get("heads", ())}
-        return Lock(heads, raised, the_epoch(found["epoch"]))
+        return Lock(heads, raised, the_epoch(found["epoch"]), {msg_id for msg_id, _ in plain})
 
     # Write
 
@@ -278,6 +289,8 @@ class Writing:
                     keys=[(mark.msg_id, mark.reader_id) for mark, _ in made],
                 )
             )
+        if lock.plain:
+            said.append(told(self._not_registered, messages=singles(lock.plain)))
         if events:
             said.append(told(statements.insert_events, rows=[_event_row(e) for e in events]))
         more = Counter([event.sender_id for event in events])
