@@ -16,17 +16,20 @@ import typer
 
 from seenby import cli, errors
 from seenby.api.app import make_app
+from seenby.api.chat import ChatRoutes
 from seenby.api.routes import Routes
 from seenby.auth import AuthOff
+from seenby.chat import Chat
 from seenby.gateway import disconnect
 from seenby.gateway.disconnect import Disconnect
 from seenby.metrics import Metrics
 from seenby.recorder import Recorder
 from seenby.relay import Relay
+from seenby.rules import Rules
 from seenby.service import Service
 from seenby.settings import variables
+from seenby.store.sql import open_store
 from seenby.store.threads import StoreThreads
-from seenby.testing import FailingStore
 from tests.servers.seenby import Seenby
 
 if TYPE_CHECKING:
@@ -176,13 +179,14 @@ def test_every_error_code_is_explained() -> None:
 
 
 def application() -> web.Application:
-    """The API over a store in memory; nothing runs."""
-    threads, metrics = StoreThreads(FailingStore()), Metrics()
+    """The API over a store that nobody opens; nothing runs."""
+    threads, metrics = StoreThreads(open_store("sqlite:///docs.db")), Metrics()
     recorder = Recorder(threads, Relay(threads, None, metrics, owner="docs"), metrics)
     routes = Routes(
         Service(recorder, threads), metrics, bus=None, gateway_url="ws://gateway/ws", partitions=16
     )
-    return make_app(routes, AuthOff(), metrics, ())
+    chat = ChatRoutes(Chat(recorder, threads, Rules()))
+    return make_app(routes, chat, AuthOff(), metrics, ())
 
 
 def test_every_address_is_explained() -> None:

@@ -27,12 +27,14 @@ from aiohttp import web
 from sqlalchemy import make_url
 
 from seenby.api.app import make_app
+from seenby.api.chat import ChatRoutes
 from seenby.api.lane import KEEP_ALIVE, Lane
 from seenby.api.routes import Routes
 from seenby.auth import make_authenticator
 from seenby.bus.absent import NoFeed
 from seenby.bus.kafka import KafkaFeed, KafkaPublisher
 from seenby.bus.memory import MemoryBus
+from seenby.chat import Chat
 from seenby.errors import ConfigError
 from seenby.gateway.dispatcher import Dispatcher
 from seenby.gateway.hub import Hub
@@ -41,10 +43,11 @@ from seenby.gateway.server import Gateway
 from seenby.metrics import Metrics
 from seenby.recorder import Recorder
 from seenby.relay import Relay
+from seenby.rules import HOUR_MS, Rules
 from seenby.service import Service
 from seenby.settings import in_url
 from seenby.store.schema import migrate, require_current
-from seenby.store.sql import open_store
+from seenby.store.sql import SqlStore, open_store
 from seenby.store.threads import StoreThreads
 from seenby.upkeep import Upkeep
 
@@ -115,7 +118,8 @@ async def start(settings: Settings, role: Role, drain: AsyncExitStack) -> Runnin
     for warning in settings.warnings:
         log.warning("setting", why=warning)
     metrics = Metrics()
-    threads = await _open_store(settings, role, drain)
+    rules = _rules(settings)
+    threads = await _open_store(settings, rules, role, drain)
     publisher, feed = _choose_bus(settings, role, metrics)
     relay = Relay(threads, publisher, metrics, owner=settings.node)
     drain.push_async_callback(relay.close)
@@ -125,6 +129,7 @@ async def start(settings: Settings, role: Role, drain: AsyncExitStack) -> Runnin
     recorder.start()
     service = Service(recorder, threads)
     shared = _Shared(settings, service, make_authenticator(settings), metrics, drain)
+    chat = Chat(recorder, threads, rules)
     if role != "gateway":
         upkeep = Upkeep(
             threads, event_days=settings.event_retention, device_days=settings.device_retention
@@ -135,7 +140,7 @@ async def start(settings: Settings, role: Role, drain: AsyncExitStack) -> Runnin
     if feed is not None:
         gateway_url = await _start_gateway(shared, feed)
     if role != "gateway":
-        api_url = await _start_api(shared, publisher)
+        api_url = await _start_api(shared, chat, publisher)
     return Running(
         api_url=api_url,
         gateway_url=gateway_url,
@@ -144,14 +149,17 @@ async def start(settings: Settings, role: Role, drain: AsyncExitStack) -> Runnin
     )
 
 
-async def _open_store(settings: Settings, role: Role, drain: AsyncExitStack) -> StoreThreads:
+async def _open_store(
+    settings: Settings, rules: Rules, role: Role, drain: AsyncExitStack
+) -> StoreThreads[SqlStore]:
     url = settings.database_url
     if role == "serve":
         for done in await asyncio.to_thread(migrate, url):
             log.info("migrated", what=done)
     else:
         await asyncio.to_thread(require_current, url)
-    threads = StoreThreads(open_store(url, retry_seconds=settings.store_retry))
+    store = open_store(url, retry_seconds=settings.store_retry, rules=rules)
+    threads = StoreThreads(store)
     drain.push_async_callback(threads.close)
     for warning in await threads.read(threads.store.durability_warnings):
         log.warning("database_may_lose_commits", why=warning)
@@ -166,7 +174,10 @@ def _choose_bus(
     feed: Feed | None = None
     if settings.kafka:
         publisher = KafkaPublisher(
-            settings.kafka_brokers, settings.topic, client_id=f"seenby-{settings.node}"
+            settings.kafka_brokers,
+            settings.topic,
+            updates_topic=settings.updates_topic,
+            client_id=f"seenby-{settings.node}",
         )
         if role != "api":
             feed = KafkaFeed(
@@ -174,6 +185,7 @@ def _choose_bus(
                 settings.gateway_topic,
                 settings.receipts_group,
                 settings.node,
+                updates_topic=settings.updates_topic,
                 all_partitions=settings.gateway_partitions == "all",
                 metrics=metrics,
             )
@@ -246,7 +258,7 @@ async def _bus_answers(dispatcher: Dispatcher) -> None:
         await asyncio.sleep(0.02)
 
 
-async def _start_api(shared: _Shared, publisher: Publisher | None) -> str:
+async def _start_api(shared: _Shared, chat: Chat, publisher: Publisher | None) -> str:
     settings, service, authenticator, metrics, drain = shared
     routes = Routes(
         service,
@@ -255,7 +267,7 @@ async def _start_api(shared: _Shared, publisher: Publisher | None) -> str:
         gateway_url=settings.gateway_url,
         partitions=settings.topic_partitions,
     )
-    app = make_app(routes, authenticator, metrics, _origins(settings))
+    app = make_app(routes, ChatRoutes(chat), authenticator, metrics, _origins(settings))
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -271,6 +283,21 @@ async def _start_api(shared: _Shared, publisher: Publisher | None) -> str:
         port = await lane.listen(settings.api_host, settings.api_port)
     drain.push_async_callback(lane.drain, settings.drain_seconds)
     return f"http://{in_url(settings.api_host)}:{port}"
+
+
+def _rules(settings: Settings) -> Rules:
+    """Who is told what."""
+    forced = settings.receipts_forced
+    return Rules(
+        accept_unregistered=settings.unregistered == "accept",
+        visible_to_members=settings.visible_to == "members",
+        sync_reader=settings.sync_reader,
+        unread_window_ms=settings.unread_window * HOUR_MS,
+        forced=None if forced is None else forced == "on",
+        count_hidden=settings.count_hidden,
+        reciprocal=settings.reciprocal,
+        aggregate_over=settings.aggregate_over,
+    )
 
 
 def _allow_many_sockets() -> None:

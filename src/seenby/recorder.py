@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from seenby.errors import Conflict
     from seenby.metrics import Metrics
     from seenby.model import Mark, Receipt
-    from seenby.store.base import Recorded
+    from seenby.store.base import Recorded, Store
     from seenby.store.threads import StoreThreads
     from seenby.tally import Refusal
 
@@ -95,7 +95,7 @@ class Recorder:
 
     def __init__(
         self,
-        threads: StoreThreads,
+        threads: StoreThreads[Store],
         outlet: Outlet,
         metrics: Metrics,
         clock: Callable[[], float] = time.time,

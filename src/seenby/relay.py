@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from seenby.bus.base import Publisher
     from seenby.metrics import Metrics
     from seenby.model import Event
-    from seenby.store.base import Recorded
+    from seenby.store.base import Recorded, Store
     from seenby.store.threads import StoreThreads
 
 LEASE = 30.0
@@ -60,7 +60,7 @@ class Relay:
 
     def __init__(
         self,
-        threads: StoreThreads,
+        threads: StoreThreads[Store],
         publisher: Publisher | None,
         metrics: Metrics,
         *,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from seenby.errors import SeenbyError
     from seenby.model import Caller, Mark, Position
     from seenby.recorder import Outcome, Recorder, Tell
-    from seenby.store.base import Ack, Device, Head, Page
+    from seenby.store.base import Ack, Device, Head, Page, Store
     from seenby.store.threads import StoreThreads
 
 
@@ -41,7 +41,7 @@ class Service:
         threads: the store and its threads, for reading.
     """
 
-    def __init__(self, recorder: Recorder, threads: StoreThreads) -> None:
+    def __init__(self, recorder: Recorder, threads: StoreThreads[Store]) -> None:
         """Keep the parts."""
         self._recorder = recorder
         self._threads = threads

@@ -31,6 +31,7 @@ from seenby.model import ANYONE
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
+    from seenby.api.chat import ChatRoutes
     from seenby.auth import Authenticator
     from seenby.metrics import Metrics
     from seenby.model import Caller
@@ -48,17 +49,23 @@ PREFLIGHT_HOLDS = "600"
 # Without a pattern aiohttp takes no braces in a part of an address; ids may have them.
 _USER = "{user_id:[^/]+}"
 _DEVICE = "{device_id:[^/]+}"
+_CONVERSATION = "{conversation_id:[^/]+}"
 
 log = structlog.get_logger()
 
 
 def make_app(
-    routes: Routes, authenticator: Authenticator, metrics: Metrics, origins: Collection[str]
+    routes: Routes,
+    chat: ChatRoutes,
+    authenticator: Authenticator,
+    metrics: Metrics,
+    origins: Collection[str],
 ) -> web.Application:
     """The application.
 
     Args:
-        routes: the endpoints.
+        routes: the endpoints of marks, streams and devices.
+        chat: those of conversations.
         authenticator: tells who calls.
         metrics: counts requests by route and status.
         origins: of the web pages that may call.
@@ -68,11 +75,42 @@ def make_app(
     methods: dict[str, dict[str, Serve]] = {
         "/api/v1/messages/read": {
             hdrs.METH_POST: around("mark", routes.mark, body_max=MARK_MAX),
+            hdrs.METH_DELETE: around("withdraw", chat.withdraw, body_max=MARK_MAX),
         },
         "/api/v1/messages/read/batch": {
             hdrs.METH_POST: around("mark_batch", routes.mark_batch, body_max=BATCH_MAX),
         },
-        "/api/v1/messages/receipts": {hdrs.METH_GET: around("receipts", routes.receipts)},
+        "/api/v1/messages": {
+            hdrs.METH_POST: around("register", chat.register, body_max=MARK_MAX),
+        },
+        "/api/v1/messages/batch": {
+            hdrs.METH_POST: around("register_batch", chat.register_batch, body_max=BATCH_MAX),
+        },
+        "/api/v1/messages/receipts": {hdrs.METH_GET: around("receipts", chat.receipts)},
+        "/api/v1/messages/unread": {hdrs.METH_GET: around("unread", chat.unread)},
+        "/api/v1/messages/unread/count": {
+            hdrs.METH_GET: around("unread_counts", chat.unread_counts),
+        },
+        # An id stands here for PUT and GET, and for POST the words batch and read: a conversation
+        # may bear these names too.
+        f"/api/v1/conversations/{_CONVERSATION}": {
+            hdrs.METH_PUT: around("put_conversation", chat.put, body_max=BATCH_MAX),
+            hdrs.METH_GET: around("conversation", chat.conversation),
+            hdrs.METH_POST: around("post_conversations", chat.post, body_max=BATCH_MAX),
+        },
+        f"/api/v1/conversations/{_CONVERSATION}/members": {
+            hdrs.METH_POST: around("change_members", chat.change, body_max=BATCH_MAX),
+            hdrs.METH_GET: around("members", chat.members),
+        },
+        "/api/v1/conversations/members/batch": {
+            hdrs.METH_POST: around("change_batch", chat.change_batch, body_max=BATCH_MAX),
+        },
+        f"/api/v1/users/{_USER}": {hdrs.METH_DELETE: around("erase", chat.erase)},
+        f"/api/v1/users/{_USER}/settings": {
+            hdrs.METH_PUT: around("prefer", chat.prefer, body_max=MARK_MAX),
+            hdrs.METH_GET: around("preferences", chat.preferences),
+        },
+        f"/api/v1/users/{_USER}/policy": {hdrs.METH_GET: around("policy", chat.policy)},
         f"/api/v1/users/{_USER}/receipts": {hdrs.METH_GET: around("missed", routes.missed)},
         f"/api/v1/users/{_USER}/devices": {hdrs.METH_GET: around("devices", routes.devices)},
         f"/api/v1/users/{_USER}/devices/{_DEVICE}": {

@@ -119,18 +119,6 @@ class Routes:
 
     # Reading back
 
-    async def receipts(self, call: Call) -> Answer:
-        """``GET /api/v1/messages/receipts``: who has read the caller's own messages."""
-        asked = schemas.receipts_query(call.request.query)
-        pages = await self._service.receipts(
-            call.caller, asked.msg_ids, after_id=asked.after_id, limit=asked.limit
-        )
-        shown = [schemas.receipts(page, asked.limit) for page in pages]
-        # One id given once is answered by itself; whoever repeats the name gets a list.
-        if len(call.request.query.getall("msg_id")) == 1:
-            return Answer(schemas.encode(shown[0]))
-        return Answer(schemas.encode({"messages": shown}))
-
     async def missed(self, call: Call) -> Answer:
         """``GET /api/v1/users/{user_id}/receipts``: a sender's stream after a position."""
         user_id = inputs.user_id(call.path("user_id"))

@@ -13,16 +13,20 @@ import msgspec
 
 from seenby import inputs
 from seenby.errors import BadInput
+from seenby.model import SELF_KINDS, TYPE_OF_KIND, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from multidict import MultiMapping
 
+    from seenby.chat import NotRead
     from seenby.errors import SeenbyError
     from seenby.model import Event, Receipt
     from seenby.service import Missed
     from seenby.store.base import Device, ReceiptPage
+    from seenby.store.reading import UnreadCount
+    from seenby.tally import Conversation, Message
 
 LIMIT_MAX = 1000
 """Items of one page."""
@@ -83,6 +87,64 @@ def missed_query(query: MultiMapping[str]) -> MissedQuery:
     return MissedQuery(None if after < 0 else after, _one(query, "epoch"), _limit(query))
 
 
+class NamesQuery(msgspec.Struct, frozen=True):
+    """A page of user ids: those after one."""
+
+    after: str
+    limit: int
+
+
+class UnreadQuery(msgspec.Struct, frozen=True):
+    """A page of what a user has not read, of all conversations or one."""
+
+    conversation_id: str | None
+    limit: int
+    offset: int
+
+
+def names_query(query: MultiMapping[str]) -> NamesQuery:
+    """``?limit=&cursor=`` of a list of users.
+
+    Raises:
+        BadInput: a parameter has the wrong form.
+    """
+    after = _one(query, "cursor") or ""
+    if after:
+        inputs.user_id(after, "cursor")
+    return NamesQuery(after, _limit(query))
+
+
+def viewer_query(query: MultiMapping[str]) -> str:
+    """``?user_id=``, for whom a service asks; "" for nobody in particular."""
+    user_id = _one(query, "user_id")
+    return "" if user_id is None else inputs.user_id(user_id)
+
+
+def unread_query(query: MultiMapping[str]) -> bool:
+    """``?unread=true``: who has not read is asked for."""
+    unread = _one(query, "unread") or "false"
+    if unread not in {"true", "false"}:
+        raise BadInput("unread", "true or false")
+    return unread == "true"
+
+
+def not_read_query(query: MultiMapping[str]) -> tuple[str, NamesQuery]:
+    """``?msg_id=&limit=&cursor=`` of those who have not read one message."""
+    return inputs.msg_id(_one(query, "msg_id") or ""), names_query(query)
+
+
+def unread_page_query(query: MultiMapping[str]) -> UnreadQuery:
+    """``?conversation_id=&limit=&offset=``."""
+    offset = _number(query, "offset", 0, "a whole number from 0")
+    return UnreadQuery(conversation_query(query), _limit(query), offset)
+
+
+def conversation_query(query: MultiMapping[str]) -> str | None:
+    """``?conversation_id=``; None: not given."""
+    found = _one(query, "conversation_id")
+    return None if found is None else inputs.conversation_id(found)
+
+
 def user_query(query: MultiMapping[str]) -> str:
     """``?user_id=``.
 
@@ -130,7 +192,77 @@ class _Receipts(msgspec.Struct, frozen=True, omit_defaults=True):
     msg_id: str
     count: int
     receipts: list[inputs.PublicReceipt]
+    member_count: int | None = None
+    names: bool = True
     next_cursor: str | None = None
+
+
+class _NotRead(msgspec.Struct, frozen=True, omit_defaults=True):
+    msg_id: str
+    count: int
+    member_count: int
+    unread: list[str]
+    names: bool = True
+    next_cursor: str | None = None
+
+
+class _Conversation(msgspec.Struct, frozen=True):
+    success: bool
+    conversation_id: str
+    type: str
+    member_count: int
+    message_count: int
+
+
+class _Members(msgspec.Struct, frozen=True, omit_defaults=True):
+    conversation_id: str
+    members: list[str]
+    next_cursor: str | None = None
+
+
+class _Registered(msgspec.Struct, frozen=True):
+    success: bool
+    msg_id: str
+    conversation_id: str
+    sender_id: str
+    sent_at: datetime
+    member_count: int
+
+
+class _UnreadCount(msgspec.Struct, frozen=True):
+    conversation_id: str
+    conversation_type: str
+    count: int
+
+
+class _UnreadCounts(msgspec.Struct, frozen=True):
+    user_id: str
+    count: int
+    conversations: list[_UnreadCount]
+
+
+class _UnreadMessage(msgspec.Struct, frozen=True):
+    msg_id: str
+    conversation_id: str
+    sender_id: str
+    sent_at: datetime
+
+
+class _Unread(msgspec.Struct, frozen=True, omit_defaults=True):
+    user_id: str
+    messages: list[_UnreadMessage]
+    next_offset: int | None = None
+
+
+class _Wish(msgspec.Struct, frozen=True):
+    conversation_id: str
+    send_receipts: bool
+
+
+class _Preferences(msgspec.Struct, frozen=True):
+    user_id: str
+    send_receipts: bool | None
+    conversations: list[_Wish]
 
 
 class _MissedReceipt(msgspec.Struct, frozen=True):
@@ -140,12 +272,30 @@ class _MissedReceipt(msgspec.Struct, frozen=True):
     conversation_id: str
     read_at: datetime
     device_id: str
+    read: int | msgspec.UnsetType
+    of: int | msgspec.UnsetType
+
+
+class _MissedUpdate(msgspec.Struct, frozen=True):
+    """An event of another kind, with the type and the fields that its frame has."""
+
+    seq: int
+    type: str
+    msg_id: str
+    conversation_id: str
+    at: datetime
+    reader_id: str | msgspec.UnsetType = msgspec.UNSET
+    read: int | msgspec.UnsetType = msgspec.UNSET
+    of: int | msgspec.UnsetType = msgspec.UNSET
+    unread: int | msgspec.UnsetType = msgspec.UNSET
+    up_to: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class _MissedPage(msgspec.Struct, frozen=True, omit_defaults=True):
     epoch: str
     head: int
     receipts: list[_MissedReceipt]
+    updates: list[_MissedUpdate] = []
     next_after: int | None = None
 
 
@@ -169,21 +319,117 @@ def recorded(receipt: Receipt) -> bytes:
     return b'{"success":true,"receipt":' + inputs.receipt_json(receipt) + b"}"
 
 
-def receipts(page: ReceiptPage, limit: int) -> _Receipts:
+def receipts(page: ReceiptPage, limit: int, *, names: bool = True) -> _Receipts:
     """Who has read one message; ``next_cursor`` where there may be more."""
     full = len(page.receipts) == limit
     return _Receipts(
         page.msg_id,
         page.count,
         [inputs.public(receipt) for receipt in page.receipts],
+        page.of,
+        names,
         str(page.receipts[-1].id) if full else None,
+    )
+
+
+def not_read(found: NotRead, limit: int) -> bytes:
+    """Who has not read one message."""
+    return encode(
+        _NotRead(
+            found.msg_id,
+            found.count,
+            found.of,
+            found.user_ids,
+            found.names,
+            found.user_ids[-1] if len(found.user_ids) == limit else None,
+        )
+    )
+
+
+def conversation(found: Conversation) -> bytes:
+    """A registered conversation."""
+    return encode(
+        _Conversation(
+            success=True,
+            conversation_id=found.conversation_id,
+            type=found.type,
+            member_count=found.members,
+            message_count=found.last,
+        )
+    )
+
+
+def members(conversation_id: str, user_ids: list[str], limit: int) -> bytes:
+    """Who is in a conversation."""
+    full = len(user_ids) == limit
+    return encode(_Members(conversation_id, user_ids, user_ids[-1] if full else None))
+
+
+def message(found: Message) -> bytes:
+    """A registered message; ``member_count`` is to how many it was sent."""
+    return encode(
+        _Registered(
+            success=True,
+            msg_id=found.msg_id,
+            conversation_id=found.conversation_id,
+            sender_id=found.sender_id,
+            sent_at=inputs.at(found.sent_at),
+            member_count=found.audience,
+        )
+    )
+
+
+def unread_counts(user_id: str, found: list[UnreadCount]) -> bytes:
+    """How much a user has not read."""
+    return encode(
+        _UnreadCounts(
+            user_id,
+            sum(unread.count for unread in found),
+            [_UnreadCount(unread.conversation_id, unread.type, unread.count) for unread in found],
+        )
+    )
+
+
+def unread(user_id: str, found: list[Message], asked: UnreadQuery) -> bytes:
+    """What a user has not read; ``next_offset`` where there may be more."""
+    full = len(found) == asked.limit
+    return encode(
+        _Unread(
+            user_id,
+            [
+                _UnreadMessage(m.msg_id, m.conversation_id, m.sender_id, inputs.at(m.sent_at))
+                for m in found
+            ],
+            asked.offset + asked.limit if full else None,
+        )
+    )
+
+
+def preferences(user_id: str, found: dict[str, bool]) -> bytes:
+    """What a user wishes; ``send_receipts`` null: nothing in general."""
+    return encode(
+        _Preferences(
+            user_id,
+            found.get(""),
+            [
+                _Wish(conversation_id, wish)
+                for conversation_id, wish in sorted(found.items())
+                if conversation_id
+            ],
+        )
     )
 
 
 def missed(found: Missed) -> bytes:
     """A page of a stream. Erased events are left out: there is nothing to show."""
-    shown = [_missed_receipt(event) for event in found.events if event.msg_id]
-    return encode(_MissedPage(found.epoch, found.head, shown, found.next_after))
+    receipts: list[_MissedReceipt] = []
+    updates: list[_MissedUpdate] = []
+    for event in found.events:
+        if event.msg_id and event.kind == Kind.RECEIPT:
+            receipts.append(_missed_receipt(event))
+        elif event.msg_id:
+            updates.append(_missed_update(event))
+    return encode(_MissedPage(found.epoch, found.head, receipts, updates, found.next_after))
 
 
 def _missed_receipt(event: Event) -> _MissedReceipt:
@@ -194,7 +440,29 @@ def _missed_receipt(event: Event) -> _MissedReceipt:
         event.conversation_id,
         inputs.at(event.read_at),
         event.device_id,
+        _known(event.count),
+        _known(event.of),
     )
+
+
+def _missed_update(event: Event) -> _MissedUpdate:
+    own = event.kind in SELF_KINDS
+    return _MissedUpdate(
+        event.seq,
+        TYPE_OF_KIND[event.kind],
+        event.msg_id,
+        event.conversation_id,
+        inputs.at(event.at),
+        event.reader_id if event.kind == Kind.WITHDRAWN else msgspec.UNSET,
+        read=msgspec.UNSET if own else _known(event.count),
+        of=_known(event.of),
+        unread=_known(event.count) if own else msgspec.UNSET,
+        up_to=True if event.kind == Kind.READ_SELF_UP_TO else msgspec.UNSET,
+    )
+
+
+def _known(number: int | None) -> int | msgspec.UnsetType:
+    return msgspec.UNSET if number is None else number
 
 
 def devices(user_id: str, found: list[Device]) -> bytes:

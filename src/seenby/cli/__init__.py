@@ -16,6 +16,8 @@ from seenby.cli import databases, trying  # noqa: F401 -- as above
 from seenby.cli.application import FAILED, MISUSED, app
 from seenby.errors import BadInput, ConfigError, SeenbyError
 
+__all__ = ["app", "main"]
+
 
 def main() -> None:
     """Run the command line; what goes wrong is said in a sentence, without a traceback."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+S_co = TypeVar("S_co", bound="Store", covariant=True)
 
 READERS = 4
 
 
-class StoreThreads:
+class StoreThreads(Generic[S_co]):
     """A store and the threads that call it.
 
     Args:
@@ -31,7 +32,7 @@ class StoreThreads:
         readers: how many calls may read at the same time.
     """
 
-    def __init__(self, store: Store, *, readers: int = READERS) -> None:
+    def __init__(self, store: S_co, *, readers: int = READERS) -> None:
         """Threads start when they are first needed."""
         self.store = store
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")

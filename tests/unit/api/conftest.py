@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from aiohttp import ClientSession, web
 
 from seenby.api.app import make_app
+from seenby.api.chat import ChatRoutes
 from seenby.api.connection import Connection
 from seenby.api.lane import Lane
 from seenby.api.routes import Routes
+from seenby.chat import Chat
 from seenby.errors import TokenExpired, Unauthenticated
 from seenby.metrics import Metrics
 from seenby.model import Caller
 from seenby.recorder import Recorder
 from seenby.relay import Relay
+from seenby.rules import DEFAULT, Rules
 from seenby.service import Service
 from seenby.store.threads import StoreThreads
 from seenby.testing import FailingPublisher, FailingStore, ManualClock
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientResponse
     from yarl import URL
+
+    from seenby.store.base import Store
+    from seenby.store.sql import SqlStore
 
 ORIGIN = "https://chat.example.com"
 MARK = {
@@ -69,17 +75,21 @@ class Tokens:
 class Api:
     """The API, its parts, and short words for calling it."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, store: FailingStore | SqlStore | None = None, rules: Rules = DEFAULT
+    ) -> None:
         self.store = FailingStore()
         self.bus = FailingPublisher()
         self.bus.partitions = 16
         self.metrics = Metrics()
         self.tokens = Tokens()
         self.clock = ManualClock(1_704_067_200.0)
-        self.threads = StoreThreads(self.store)
+        self.threads: StoreThreads[Store] = StoreThreads(store or self.store)
         self.relay = Relay(self.threads, self.bus, self.metrics, owner="api")
         self.recorder = Recorder(self.threads, self.relay, self.metrics, self.clock)
         self.service = Service(self.recorder, self.threads)
+        # Without a store of its own nobody asks for conversations.
+        self.chat = Chat(self.recorder, cast("StoreThreads[SqlStore]", self.threads), rules)
         self.http: ClientSession
         self.port = 0
         self.lane: Lane
@@ -121,9 +131,9 @@ class Api:
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[Api]:
-    """The API over an empty store, until the block ends."""
-    api = Api()
+async def running(store: SqlStore | None = None, rules: Rules = DEFAULT) -> AsyncIterator[Api]:
+    """The API over an empty store in memory, or one on a database, until the block ends."""
+    api = Api(store, rules)
     api.relay.start()
     api.recorder.start()
     routes = Routes(
@@ -133,7 +143,7 @@ async def running() -> AsyncIterator[Api]:
         gateway_url="wss://chat.example.com/ws",
         partitions=8,
     )
-    app = make_app(routes, api.tokens, api.metrics, {ORIGIN})
+    app = make_app(routes, ChatRoutes(api.chat), api.tokens, api.metrics, {ORIGIN})
     api.runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await api.runner.setup()
     assert api.runner.server is not None

@@ -61,7 +61,7 @@ def store() -> Watched:
 
 
 @pytest.fixture
-async def threads(store: Watched) -> AsyncIterator[StoreThreads]:
+async def threads(store: Watched) -> AsyncIterator[StoreThreads[Store]]:
     """Its threads, with two readers."""
     made = StoreThreads(cast("Store", store), readers=2)
     yield made
@@ -74,7 +74,9 @@ async def until_inside(store: Watched, count: int) -> None:
     assert await asyncio.to_thread(store.wait_for, count)
 
 
-async def test_writes_take_turns_in_their_order(store: Watched, threads: StoreThreads) -> None:
+async def test_writes_take_turns_in_their_order(
+    store: Watched, threads: StoreThreads[Store]
+) -> None:
     """One at a time, whoever calls."""
     calls = [asyncio.create_task(threads.write(store.work, f"{n}")) for n in range(5)]
     await until_inside(store, 1)
@@ -83,7 +85,7 @@ async def test_writes_take_turns_in_their_order(store: Watched, threads: StoreTh
     assert (store.most, store.done) == (1, ["0", "1", "2", "3", "4"])
 
 
-async def test_reads_do_not_wait_for_a_write(store: Watched, threads: StoreThreads) -> None:
+async def test_reads_do_not_wait_for_a_write(store: Watched, threads: StoreThreads[Store]) -> None:
     """They have threads of their own, as many as were asked for."""
     calls = [asyncio.create_task(threads.write(store.work, "w"))]
     calls += [asyncio.create_task(threads.read(store.work, f"r{n}")) for n in range(4)]
@@ -93,7 +95,7 @@ async def test_reads_do_not_wait_for_a_write(store: Watched, threads: StoreThrea
     assert store.most == 3
 
 
-async def test_the_loop_goes_on_meanwhile(store: Watched, threads: StoreThreads) -> None:
+async def test_the_loop_goes_on_meanwhile(store: Watched, threads: StoreThreads[Store]) -> None:
     """A call that blocks its thread blocks nothing else."""
     call = asyncio.create_task(threads.write(store.work, "w"))
     await until_inside(store, 1)
@@ -102,7 +104,9 @@ async def test_the_loop_goes_on_meanwhile(store: Watched, threads: StoreThreads)
     assert await call == "w"
 
 
-async def test_an_error_comes_back_to_the_caller(store: Watched, threads: StoreThreads) -> None:
+async def test_an_error_comes_back_to_the_caller(
+    store: Watched, threads: StoreThreads[Store]
+) -> None:
     """And the thread serves the next."""
     store.gate.set()
     for way in (threads.write, threads.read):
@@ -111,7 +115,9 @@ async def test_an_error_comes_back_to_the_caller(store: Watched, threads: StoreT
         assert await way(store.work, "next") == "next"
 
 
-async def test_a_call_that_has_begun_runs_to_its_end(store: Watched, threads: StoreThreads) -> None:
+async def test_a_call_that_has_begun_runs_to_its_end(
+    store: Watched, threads: StoreThreads[Store]
+) -> None:
     """Though its caller was cancelled: no transaction is torn."""
     call = asyncio.create_task(threads.write(store.work, "begun"))
     await until_inside(store, 1)
@@ -123,7 +129,9 @@ async def test_a_call_that_has_begun_runs_to_its_end(store: Watched, threads: St
     assert store.done == ["begun", "next"]
 
 
-async def test_closing_waits_for_calls_under_way(store: Watched, threads: StoreThreads) -> None:
+async def test_closing_waits_for_calls_under_way(
+    store: Watched, threads: StoreThreads[Store]
+) -> None:
     """Those queued too; then the store is closed, and the loop goes on all the while."""
     calls = [
         asyncio.create_task(way(store.work, name))
