@@ -372,9 +372,19 @@ async def test_without_the_topic_of_updates_receipts_are_live(
             await holds(here.got, 1)
             assert not publisher.healthy
             assert not here.feed.healthy
+            assert isinstance(here.feed, KafkaFeed)
+            # The feed does not notice that the topic is there before something is in it.
+            asks, published = threading.Event(), threading.Event()
+
+            def hold() -> None:
+                asks.set()
+                published.wait()
+
+            here.feed._questions.put(hold)
+            await asyncio.to_thread(asks.wait)
             await asyncio.to_thread(kafka_server.create_topic, updates, PARTITIONS)
-            # At once, most likely before the feed has noticed that the topic is there.
             await publisher.publish([update(Kind.COUNT, "ann", 2)], epoch="e1")
+            published.set()
             await eventually(lambda: publisher.healthy and here.feed.healthy)
             await publisher.publish([update(Kind.COUNT, "ann", 3)], epoch="e1")
             await holds(here.got, 3)
