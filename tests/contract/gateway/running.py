@@ -18,9 +18,12 @@ from seenby.gateway.hub import Hub
 from seenby.gateway.requests import Requests
 from seenby.gateway.server import Gateway
 from seenby.metrics import Metrics
-from seenby.model import Mark
+from seenby.model import Mark, NewMessage
 from seenby.recorder import Recorder
+from seenby.rules import Rules
 from seenby.service import Service
+from seenby.store.base import Store
+from seenby.store.conversations import NewConversation
 from seenby.store.schema import migrate
 from seenby.store.sql import open_store
 from seenby.store.threads import StoreThreads
@@ -77,6 +80,7 @@ class Running:
         clock: the gateway's; move it with ``pass_time``.
         feed: the bus, by hand.
         store_calls: names of the store's methods that were called for reading.
+        sql: the store itself; of what is sent to more than two, counts are told.
     """
 
     def __init__(
@@ -84,7 +88,8 @@ class Running:
     ) -> None:
         url = f"sqlite:///{path / 'gateway.db'}"
         migrate(url)
-        self.threads = CountingThreads(open_store(url))
+        self.sql = open_store(url, rules=Rules(aggregate_over=2))
+        self.threads = CountingThreads(self.sql)
         self.metrics = Metrics()
         self.feed = HandFeed()
         self.clock = ManualClock(1000.0)
@@ -161,6 +166,47 @@ class Running:
         self.feed.push(*events)
         return events
 
+    async def register(self, conversation: str, *messages: tuple[str, str]) -> None:
+        """Messages (id, sender) of a group in which everyone is who sends or is named in it."""
+        members = ["sender", "reader", *conversation.split("-")[1:]]
+        wanted = [NewConversation(conversation, "group", members)]
+        await self.threads.write(self.sql.conversations.put, wanted)
+        new = [NewMessage(msg_id, conversation, sender, 1) for msg_id, sender in messages]
+        await self.threads.write(self.sql.conversations.register, new, now=1)
+
+    async def read(self, reader: str, msg_id: str) -> list[Event]:
+        """Somebody reads a registered message; returns the events."""
+        mark = Mark(msg_id, reader, "", "")
+        recorded = await self.threads.write(self.sql.record, [mark], now=_ms(), lease=None)
+        return recorded.events
+
+    async def withdraw(self, reader: str, msg_id: str) -> list[Event]:
+        """Somebody takes a receipt back; returns the events."""
+        withdraw = self.sql.recording.withdraw
+        done = await self.threads.write(withdraw, msg_id, reader, now=_ms(), lease=None)
+        return done.recorded.events
+
+    async def read_all(self, reader: str, conversation: str) -> list[Event]:
+        """Somebody reads a whole conversation; returns the events."""
+        read = self.sql.recording.read_conversation
+        done = await self.threads.write(read, reader, conversation, None, now=_ms(), lease=None)
+        return done.recorded.events
+
+    async def every_kind(self) -> list[Event]:
+        """One event of each kind in the sender's stream, a receipt first and last."""
+        await self.register("few", ("m1", "sender"), ("m2", "sender"), ("b1", "reader"))
+        await self.register("many-carol-dave", ("m3", "sender"))
+        events = [
+            *await self.read("reader", "m1"),
+            *await self.read("sender", "b1"),
+            *await self.withdraw("sender", "b1"),
+            *await self.withdraw("reader", "m1"),
+            *await self.read_all("sender", "few"),
+            *await self.read("reader", "m3"),
+            *await self.read("reader", "m2"),
+        ]
+        return [event for event in events if event.sender_id == "sender"]
+
     async def live(self, sessions: int) -> None:
         """Return when so many sessions are live."""
         await until(
@@ -183,7 +229,11 @@ class Running:
         return 0.0
 
 
-class CountingThreads(StoreThreads):
+def _ms() -> int:
+    return int(time.time() * 1000)
+
+
+class CountingThreads(StoreThreads[Store]):
     """A store's threads that remember what was read."""
 
     def __init__(self, store: Any) -> None:
@@ -273,6 +323,12 @@ class Device:
         """Return when these seqs, and no others, have come in this order."""
         await until(f"seqs {seqs}, not {self.seqs}", lambda: len(self.seqs) >= len(seqs))
         assert self.seqs == list(seqs)
+
+    async def wait_events(self, count: int) -> list[dict[str, Any]]:
+        """The frames after the welcome, once there are so many, and no more."""
+        await until(f"{count} events", lambda: len(self.frames) > count)
+        assert self.frames[0]["type"] == "welcome"
+        return self.frames[1:]
 
     async def ended(self) -> tuple[int, str]:
         """The close code and reason, once the gateway has closed."""
