@@ -18,8 +18,12 @@ from seenby.tally import Message
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from seenby.store.connections import Connections
+    from seenby.store.connections import Connection, Connections
     from seenby.store.statements import Words
+
+
+TOGETHER = 200
+"""Conversations that are asked in one trip to the server."""
 
 
 class UnreadCount(msgspec.Struct, frozen=True, gc=False):
@@ -67,17 +71,19 @@ class Reading:
             f"SELECT c.conversation_id, c.type, c.last - i.base - i.done {mine}"
             f" WHERE {this_user} AND {some_unread} ORDER BY i.conversation_id"
         )
-        # Where a conversation is read to its end, its messages are not looked at.
-        unread = (
-            f"SELECT {MESSAGE} {mine} {join} messages AS m"
-            " ON m.conversation_id = i.conversation_id AND m.number > i.base"
-            f" WHERE {this_user} AND {some_unread} AND m.sender_id <> :user_id"
+        # One conversation after the other: MariaDB seeks the base only where it is a value, and
+        # not a column; it would read each conversation from its start.
+        self._bases = text(
+            f"SELECT i.conversation_id, i.base {mine} WHERE {this_user} AND {some_unread}"
+        )
+        self._base_here = self._bases + text(" AND i.conversation_id = :conversation_id")
+        self._unread = text(
+            f"SELECT {MESSAGE} FROM messages AS m WHERE m.conversation_id = :conversation_id"
+            " AND m.number > :base AND m.sender_id <> :user_id"
             " AND NOT EXISTS (SELECT 1 FROM receipts AS r"
             " WHERE r.msg_id = m.msg_id AND r.reader_id = :user_id)"
+            " ORDER BY m.sent_at, m.number LIMIT :most"
         )
-        in_order = " ORDER BY m.sent_at, m.conversation_id, m.number LIMIT :most OFFSET :skip"
-        self._unread = text(unread + in_order)
-        self._unread_here = text(f"{unread} AND i.conversation_id = :conversation_id{in_order}")
 
     def messages(self, msg_ids: Sequence[str]) -> dict[str, Message]:
         """Those of these messages that are registered."""
@@ -126,16 +132,37 @@ class Reading:
     ) -> list[Message]:
         """What a user has not read, the oldest first.
 
+        Where a conversation is read to its end, its messages are not looked at.
+
         Args:
             user_id: the user.
             conversation_id: of this conversation only; None: of all.
             limit: how many at most.
             offset: how many are passed over.
         """
-        values: dict[str, object] = {"user_id": user_id, "most": limit, "skip": offset}
-        statement = self._unread
-        if conversation_id is not None:
-            statement = self._unread_here
-            values["conversation_id"] = conversation_id
-        rows = self._connections.run(lambda connection: connection.rows(statement, **values))
-        return [Message(*row) for row in rows]
+
+        def work(connection: Connection) -> list[Message]:
+            whose: dict[str, object] = {"user_id": user_id}
+            bases = self._bases
+            if conversation_id is not None:
+                bases = self._base_here
+                whose["conversation_id"] = conversation_id
+            asked = [
+                told(
+                    self._unread,
+                    conversation_id=each,
+                    base=base,
+                    user_id=user_id,
+                    most=offset + limit,
+                )
+                for each, base in connection.rows(bases, **whose)
+            ]
+            found: list[Message] = []
+            for start in range(0, len(asked), TOGETHER):
+                for rows in connection.together(*asked[start : start + TOGETHER]):
+                    found += [Message(*row) for row in rows]
+            return found
+
+        found = self._connections.run(work)
+        found.sort(key=lambda message: (message.sent_at, message.conversation_id, message.number))
+        return found[offset : offset + limit]
