@@ -6,12 +6,14 @@ as when it is not there.
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from seenby.errors import BadInput, Forbidden, NotFound
+from seenby.model import ANYONE
 from seenby.rules import CROWD, DecidedBy, is_crowd
 from seenby.store.base import ReceiptPage
 
@@ -123,6 +125,12 @@ class Chat:
         """Register messages; *now* (ms) is when those were sent that do not say."""
         caller.must_be_service()
         return await self._threads.write(self._store.conversations.register, messages, now=now)
+
+    async def from_topic(
+        self, messages: Sequence[NewMessage]
+    ) -> list[Message | NotFound | Conflict]:
+        """Register messages of the chat's own topic, whose word is its backend's."""
+        return await self.register(ANYONE, messages, now=int(time.time() * 1000))
 
     async def erase(self, caller: Caller, user_id: str, *, now: int) -> None:
         """Remove a person; returns when nothing of them is left.

@@ -115,7 +115,9 @@ class Counts:
                 pause = min(pause, self._due / 1000 + NOT_EARLY - self._clock())
             if pause <= 0:
                 return
+            # Not wait_for(): until Python 3.12 it may forget that it was cancelled.
             try:
-                await asyncio.wait_for(self._held_back.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._held_back.wait()
             except TimeoutError:
                 return

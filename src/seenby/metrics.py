@@ -106,10 +106,17 @@ class Metrics:
             ["status"],
             registry=registry,
         )
+        self._registered = Counter(
+            "seenby_messages_registered",
+            "Records of the chat's topic: ok; bad: a dead letter now; lost: nor was that written.",
+            ["status"],
+            registry=registry,
+        )
         for status in ("ok", "swept", "error"):
             self._published.labels(status)
         for status in ("ok", "bad", "lost"):
             self._consumed.labels(status)
+            self._registered.labels(status)
         self._delivered = [0] * (MANY_DEVICES + 1)
         self._lag = _gauge(registry, "read_receipt_consumer_lag", "Records not read yet.")
 
@@ -171,6 +178,10 @@ class Metrics:
     def consumed(self, status: str, events: int) -> None:
         """*events* were read from the bus: ``ok``, ``bad`` or ``lost``."""
         self._consumed.labels(status).inc(events)
+
+    def registered(self, status: str, messages: int) -> None:
+        """*messages* of the chat's topic were read: ``ok``, ``bad`` or ``lost``."""
+        self._registered.labels(status).inc(messages)
 
     def offline(self, events: int) -> None:
         """*events* whose sender has no device on this gateway; for the event loop's thread."""

@@ -6,8 +6,9 @@ The only place that picks adapters. Three roles are made of the same parts:
 - ``api``: takes marks and publishes them.
 - ``gateway``: pushes to sockets; marks that come over sockets are recorded here too.
 
-Start: store, bus, relay, recorder, gateway, API. Drain: the API and the gateway stop accepting
-and finish, then the recorder, the relay and the store, so nothing that was answered is lost.
+Start: store, bus, relay, recorder, counts, gateway, API. Drain: the API and the gateway stop
+accepting and finish, then the recorder, the relay and the store, so nothing that was answered is
+lost.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ from seenby.api.routes import Routes
 from seenby.auth import make_authenticator
 from seenby.bus.absent import NoFeed
 from seenby.bus.kafka import KafkaFeed, KafkaPublisher
+from seenby.bus.kafka_messages import GroupMessages
 from seenby.bus.memory import MemoryBus
 from seenby.chat import Chat
+from seenby.counts import Counts
 from seenby.errors import ConfigError
 from seenby.gateway.dispatcher import Dispatcher
 from seenby.gateway.hub import Hub
@@ -125,17 +128,26 @@ async def start(settings: Settings, role: Role, drain: AsyncExitStack) -> Runnin
     drain.push_async_callback(relay.close)
     recorder = Recorder(threads, relay, metrics)
     drain.push_async_callback(recorder.close)
+    counts = Counts(recorder, threads)
+    drain.push_async_callback(counts.close)
+    recorder.tell_of_counts(counts.held_back)
     relay.start()
     recorder.start()
+    counts.start()
     service = Service(recorder, threads)
     shared = _Shared(settings, service, make_authenticator(settings), metrics, drain)
     chat = Chat(recorder, threads, rules)
     if role != "gateway":
         upkeep = Upkeep(
-            threads, event_days=settings.event_retention, device_days=settings.device_retention
+            threads,
+            event_days=settings.event_retention,
+            device_days=settings.device_retention,
+            receipt_days=settings.receipt_retention,
         )
         drain.push_async_callback(upkeep.close)
         upkeep.start()
+        if settings.kafka:
+            _follow_messages(settings, chat, metrics, drain)
     gateway_url = api_url = None
     if feed is not None:
         gateway_url = await _start_gateway(shared, feed)
@@ -204,6 +216,22 @@ def _bus_in_words(settings: Settings, role: Role) -> str:
     if role == "serve":
         return "in this process"
     return "none: gateways read the database every second (set KAFKA_BROKERS for more speed)"
+
+
+def _follow_messages(
+    settings: Settings, chat: Chat, metrics: Metrics, drain: AsyncExitStack
+) -> None:
+    """Register what the chat tells of on its own topic."""
+    messages = GroupMessages(
+        settings.kafka_brokers,
+        settings.messages_topic,
+        settings.messages_group,
+        settings.node,
+        chat.from_topic,
+        metrics=metrics,
+    )
+    drain.push_async_callback(messages.close)
+    messages.start()
 
 
 class _Shared(NamedTuple):

@@ -110,6 +110,11 @@ class Recorder:
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._closing = False
+        self._held_back: Callable[[int], None] = lambda _: None
+
+    def tell_of_counts(self, held_back: Callable[[int], None]) -> None:
+        """From now on *held_back* is told when (ms) a count that a mark held back is due."""
+        self._held_back = held_back
 
     def start(self) -> None:
         """Begin to record; needs a running event loop."""
@@ -168,7 +173,7 @@ class Recorder:
         recorded = done.recorded
         if recorded.receipts:
             self._metrics.committed(marks=recorded.receipts, new=recorded.receipts)
-        self._outlet.committed(recorded, discarded=published)
+        self._committed(recorded, published)
         return done
 
     async def close(self) -> None:
@@ -235,8 +240,13 @@ class Recorder:
             middle = len(marks) // 2
             return await self._part(marks[:middle]) + await self._part(marks[middle:])
         self._metrics.committed(marks=len(marks), new=recorded.receipts)
-        self._outlet.committed(recorded, discarded=published)
+        self._committed(recorded, published)
         return list(recorded.outcomes)
+
+    def _committed(self, recorded: Recorded, published: Sequence[int]) -> None:
+        self._outlet.committed(recorded, discarded=published)
+        if recorded.due is not None:
+            self._held_back(recorded.due)
 
     async def _part(self, marks: list[Mark]) -> list[Outcome]:
         """Commit a part of a batch; the other part's marks keep their own outcomes."""

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import sys
+from typing import Annotated
+
+import typer
 
 from seenby import config
-from seenby.cli.application import app, epoch_app, topic_app
+from seenby.cli.application import FAILED, app, epoch_app, topic_app
 from seenby.errors import ConfigError
 from seenby.settings import variables
+
+PIECE = 100
+"""Conversations that are asked for at once."""
 
 
 @app.command()
@@ -41,6 +48,8 @@ def topic_create() -> None:
         (settings.topic, settings.topic_partitions, topics.RETENTION_MS),
         (settings.updates_topic, settings.topic_partitions, topics.RETENTION_MS),
         (settings.topic + SUFFIX, 1, topics.DEAD_LETTER_RETENTION_MS),
+        (settings.updates_topic + SUFFIX, 1, topics.DEAD_LETTER_RETENTION_MS),
+        (settings.messages_topic + SUFFIX, 1, topics.DEAD_LETTER_RETENTION_MS),
     ):
         print(
             topics.create_topic(
@@ -51,6 +60,48 @@ def topic_create() -> None:
                 retention_ms=retention_ms,
             )
         )
+
+
+@app.command()
+def verify(
+    *,
+    repair: Annotated[bool, typer.Option("--repair", help="Put right what is wrong.")] = False,
+) -> None:
+    """Make all counters anew from receipts and members, and say where they differ.
+
+    Safe while seenby runs. One line per difference; ends with 1 when there is one that is left.
+    """
+    from seenby.store.schema import require_current  # noqa: PLC0415 -- slow to import
+    from seenby.store.sql import open_store  # noqa: PLC0415 -- as above
+
+    url = config.load().database_url
+    require_current(url)
+    conversations = differences = 0
+    with contextlib.closing(open_store(url)) as store:
+        after = ""
+        while found := store.verifying.conversations(after, PIECE):
+            for conversation_id in found:
+                for wrong in store.verifying.verify(conversation_id, repair=repair):
+                    where = f"{conversation_id}: {wrong.what} of {wrong.key}"
+                    print(f"{where} is {wrong.found}, should be {wrong.right}")
+                    differences += 1
+            conversations += len(found)
+            after = found[-1]
+            _progress(f"{conversations} conversations")
+    _progress("")
+    done = (
+        "put right" if repair else "left as they are; put them right with: seenby verify --repair"
+    )
+    outcome = f", {done}" if differences else ""
+    print(f"{conversations} conversations, {differences} differences{outcome}")
+    if differences and not repair:
+        raise typer.Exit(FAILED)
+
+
+def _progress(text: str) -> None:
+    """How far it is, for whoever looks at a terminal."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 @epoch_app.command("new")

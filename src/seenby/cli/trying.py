@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
 
-    from seenby.client import Client, Pushed
+    from seenby.client import Client
+    from seenby.client.frames import Item
     from seenby.client.stream import Notice
 
 UserId = Annotated[str, typer.Argument(help="The user's id.", metavar="USER")]
@@ -111,7 +113,7 @@ def watch(
     gateway: GatewayOption = "",
     count: Annotated[int, typer.Option(min=0, help="End after so many receipts; 0: never.")] = 0,
 ) -> None:
-    """Show receipts of a user's messages as they come, one JSON line each.
+    """Show what a user's devices are told as it comes, one JSON line each.
 
     Connects again by itself and goes on where it was.
     """
@@ -120,11 +122,11 @@ def watch(
         print(_in_words(notice), file=sys.stderr, flush=True)
 
     async def follow(client: Client) -> None:
-        from seenby.client import Pushed  # noqa: PLC0415 -- slow to import
+        from seenby.client import Reset  # noqa: PLC0415 -- slow to import
 
         left = count
         async for item in client.receipts(notice=tell):
-            if not isinstance(item, Pushed):
+            if isinstance(item, Reset):
                 print("some receipts are no longer kept: load anew", file=sys.stderr, flush=True)
                 continue
             print(_line(item), flush=True)
@@ -250,19 +252,25 @@ def _token(text: str) -> str | None:
         ) from None
 
 
-def _line(item: Pushed) -> str:
-    """A receipt as the gateway's frame has it."""
-    return msgspec.json.encode(
-        {
-            "type": "read_receipt",
-            "msg_id": item.msg_id,
-            "reader_id": item.reader_id,
-            "read_at": int(item.read_at.timestamp()),
-            "conversation_id": item.conversation_id,
-            "timestamp": int(item.pushed_at.timestamp()),
-            "seq": item.seq,
-        }
-    ).decode()
+def _line(item: Item) -> str:
+    """What has come as the gateway's frame has it."""
+    shown: dict[str, object] = {"type": _TYPES[type(item).__name__]}
+    for name, value in msgspec.structs.asdict(item).items():
+        if isinstance(value, datetime):
+            value = int(value.timestamp())  # noqa: PLW2901 -- as frames have it
+        # What is not known a frame leaves out.
+        if name != "epoch" and value is not None and value is not False and value != "":
+            shown["timestamp" if name == "pushed_at" else name] = value
+    return msgspec.json.encode(shown).decode()
+
+
+_TYPES = {
+    "Pushed": "read_receipt",
+    "ReadCount": "read_count",
+    "Withdrawn": "read_withdrawn",
+    "ReadSelf": "read_self",
+    "UnreadSelf": "unread_self",
+}
 
 
 def _in_words(notice: Notice) -> str:
