@@ -5,7 +5,7 @@ from any thread; ``threads.StoreThreads`` decides which. Rules that every adapte
 
 - ``record`` gives seqs under the row locks of the senders' streams, so for one sender the order
   of seqs is the order of commits, and "everything after seq" is exact.
-- Lock order everywhere: streams, receipts, the rest.
+- Lock order everywhere: streams, conversations, messages, members, receipts; each sorted.
 - A transaction that fails for a passing reason (deadlock, lock timeout, lost race on a unique
   key, busy, lost connection) is run again as a whole, with backoff, within a time limit; then
   ``StoreUnavailable``. ``StoreRefused`` when the database does not accept a value.
