@@ -402,15 +402,13 @@ class _Own:
 
     def __init__(self, words: Words) -> None:
         text, lock = words.text, words.for_update
-        events = words.rows("events", {"user_id": ID, "seq": NUMBER})
         self._lock_stream = text(
             f"SELECT s.head FROM streams AS s WHERE s.user_id = :user_id{lock}"
         )
         self._find_events = text(
-            "SELECT e.user_id, e.seq FROM events AS e WHERE e.user_id = :user_id"
-            " ORDER BY e.seq LIMIT :most"
+            "SELECT e.seq FROM events AS e WHERE e.user_id = :user_id ORDER BY e.seq LIMIT :most"
         )
-        self._delete_events = text(words.delete("events", "user_id, seq", events, "1 = 1"))
+        self._delete_events = text("DELETE FROM events WHERE user_id = :user_id AND seq <= :last")
         self._raise_floor = text("UPDATE streams SET floor = :floor WHERE user_id = :user_id")
         self._delete_stream = text("DELETE FROM streams WHERE user_id = :user_id")
         self._find_batches = text(
@@ -439,9 +437,9 @@ class _Own:
         connection.rows(self._lock_stream, user_id=user_id)
         found = connection.rows(self._find_events, user_id=user_id, most=limit)
         if found:
-            connection.change(self._delete_events, events=document(found))
+            connection.change(self._delete_events, user_id=user_id, last=found[-1][0])
         if len(found) == limit:
-            connection.change(self._raise_floor, user_id=user_id, floor=found[-1][1])
+            connection.change(self._raise_floor, user_id=user_id, floor=found[-1][0])
             return erasure
         connection.change(self._delete_stream, user_id=user_id)
         return erasure.at(Stage.OUTBOX)
