@@ -75,10 +75,9 @@ def _id(shortest: int, longest: int, but: str = "") -> tuple[Callable[[str], obj
     """
     lengths = f"{shortest} to {longest}" if shortest else f"at most {longest}"
     form = rf"[\x21-\x7e]{{{shortest},{longest}}}"
-    if not but:
-        return re.compile(form).fullmatch, f"{lengths} {_PRINTABLE}"
-    form = rf"(?!{re.escape(but)}\Z){form}"
-    return re.compile(form).fullmatch, f"{lengths} {_PRINTABLE}, and not {but}"
+    if but:
+        form = rf"(?!{re.escape(but)}\Z){form}"
+    return re.compile(form).fullmatch, f"{lengths} {_PRINTABLE}"
 
 
 _is_msg_id, MSG_ID_FORM = _id(1, MSG_ID_MAX)
@@ -184,7 +183,7 @@ def msg_id(value: str, field: str = "msg_id") -> str:
 def user_id(value: str, field: str = "user_id") -> str:
     """*value*, if it can be a user's id; otherwise BadInput that names *field*."""
     if not _is_user_id(value):
-        raise BadInput(field, USER_ID_FORM)
+        raise _no_user(field, value)
     return value
 
 
@@ -249,16 +248,22 @@ def explained(
     return BadInput(*whole)
 
 
+def _no_user(field: str, value: str) -> BadInput:
+    if value == ERASED:
+        return BadInput(field, f"another id: {ERASED} stands for users who were erased")
+    return BadInput(field, USER_ID_FORM)
+
+
 def _checked(found: _Fields, trace: str) -> Mark:
     if not _is_msg_id(found.msg_id):
         raise BadInput("msg_id", MSG_ID_FORM)
     if not _is_user_id(found.reader_id):
-        raise BadInput("reader_id", USER_ID_FORM)
+        raise _no_user("reader_id", found.reader_id)
     sender_id = found.sender_id
     if sender_id is UNSET:
         sender_id = ""
     elif not _is_user_id(sender_id):
-        raise BadInput("sender_id", USER_ID_FORM)
+        raise _no_user("sender_id", sender_id)
     conversation_id = found.conversation_id
     if conversation_id is UNSET:
         conversation_id = ""

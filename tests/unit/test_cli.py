@@ -32,6 +32,7 @@ COMMANDS = [
     ["topic", "create"],
     ["epoch"],
     ["epoch", "new"],
+    ["verify"],
     ["settings"],
     ["token"],
     ["mark"],
