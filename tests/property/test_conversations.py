@@ -66,6 +66,7 @@ class Sent(msgspec.Struct):
     conversation_id: str
     sender_id: str
     sent_to: set[str]
+    size: int
     left: set[str] = msgspec.field(default_factory=set)
     told_at: int = 0
     told: int = 0
@@ -145,11 +146,11 @@ class Conversations(RuleBasedStateMachine):
         """Tell of one receipt, if the sender may know; the message, if it is to be counted."""
         sent = self.sent[msg_id]
         sees = self.policy.sees_names(self.wishes, sent.sender_id, sent.conversation_id)
-        crowd = is_crowd(CONVERSATIONS[sent.conversation_id], len(sent.sent_to))
+        crowd = is_crowd(CONVERSATIONS[sent.conversation_id], sent.size)
         by_name = shown is Shown.NAMED and sees
         if sent.sender_id == ERASED or shown is Shown.UNCOUNTED or not (by_name or crowd):
             return None
-        if not by_name or len(sent.sent_to) > self.policy.aggregate_over:
+        if not by_name or sent.size > self.policy.aggregate_over:
             return msg_id
         self.tell(sent.sender_id, kind, msg_id, reader, self.counted(msg_id), self.of(msg_id))
         return None
@@ -159,7 +160,7 @@ class Conversations(RuleBasedStateMachine):
         if msg_id is None:
             return
         sent = self.sent[msg_id]
-        large = len(sent.sent_to) > self.policy.aggregate_over
+        large = sent.size > self.policy.aggregate_over
         if large and self.now < sent.told_at + TELL_EVERY_MS:
             self.due.add(msg_id)
             return
@@ -182,7 +183,7 @@ class Conversations(RuleBasedStateMachine):
         sent = self.sent[msg_id]
         kind = CONVERSATIONS[sent.conversation_id]
         shown = self.policy.shown(
-            self.wishes, user, sent.conversation_id, crowd=is_crowd(kind, len(sent.sent_to))
+            self.wishes, user, sent.conversation_id, crowd=is_crowd(kind, sent.size)
         )
         self.receipts[msg_id, user] = self.now, shown
         return self.tell_sender(msg_id, Kind.RECEIPT, user, shown)
@@ -244,7 +245,7 @@ class Conversations(RuleBasedStateMachine):
             )
             assert isinstance(registered, Message)
         sent_to = self.members[conversation_id] - {sender}
-        self.sent[msg_id] = Sent(conversation_id, sender, sent_to)
+        self.sent[msg_id] = Sent(conversation_id, sender, sent_to, len(sent_to))
         for reader in early - sent_to - {sender}:
             # Marked by someone to whom it was not sent, as it turns out: nobody is shown that.
             self.receipts[msg_id, reader] = self.now, Shown.UNCOUNTED
