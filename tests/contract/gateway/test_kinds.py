@@ -19,6 +19,7 @@ from tests.contract.gateway.running import PING, PONG, Device, RawClient, Runnin
 
 if TYPE_CHECKING:
     from seenby.client.frames import Item
+    from seenby.gateway.session import Session
     from seenby.model import Event
 
 KINDS = [
@@ -38,6 +39,13 @@ async def every_kind(running: Running) -> list[Event]:
     events = await running.every_kind()
     assert [event.kind for event in events] == KINDS
     return events
+
+
+def only(running: Running) -> Session | None:
+    """The only session there is; None where there is none."""
+    sessions = [session for stream in running.hub.streams.values() for session in stream.sessions]
+    assert len(sessions) <= 1
+    return sessions[0] if sessions else None
 
 
 class TestWhoIsSentWhat:
@@ -109,13 +117,16 @@ class TestPositions:
         running.pass_time(1)
         assert await client.receive() == (PING, b"9")
         client.frame(b"9", PONG)
-        await until("the pong has come", lambda: len(running.dispatcher._positions) > 0)
+        session = only(running)
+        assert session is not None
+        await until("the pong has come", lambda: session.confirmed == 9)
         client.cut()
         await until("it is gone", lambda: running.hub.sessions == 0)
-        await running.dispatcher._store_positions()
-        device = ("sender", "phone")
-        stored = await running.threads.read(running.sql.positions, [device])
-        assert stored[device].seq == 9
+        await Device.open(running, device="phone")
+        await running.live(1)
+        again = only(running)
+        assert again is not None
+        assert again.confirmed == 9
 
     async def test_the_python_client_gets_each_once(self, running: Running) -> None:
         """As items of its own types, over a lost connection."""
@@ -127,10 +138,10 @@ class TestPositions:
             async with asyncio.timeout(20):
                 while len(items) < 4:
                     items.append(await anext(stream))
-                [found] = running.hub.streams.values()
-                for session in found.sessions:
-                    session.close(disconnect.DRAIN)
-                    running.gateway.write(session)
+                session = only(running)
+                assert session is not None
+                session.close(disconnect.DRAIN)
+                running.gateway.write(session)
                 while len(items) < 7:
                     items.append(await anext(stream))
                 running.feed.push(*events)
@@ -140,4 +151,9 @@ class TestPositions:
             client.ack(items[-1])
         assert [type(item) for item in items] == [*ITEMS, Withdrawn]
         assert [item.seq for item in items] == list(range(1, 9))
-        await until("it is acknowledged", lambda: len(running.dispatcher._positions) > 0)
+        await until("it is gone", lambda: running.hub.sessions == 0)
+        await Device.open(running, device="pc", hello={})
+        await running.live(1)
+        again = only(running)
+        assert again is not None
+        assert again.confirmed == 8
