@@ -14,7 +14,7 @@ from seenby.rules import Shown
 from seenby.store.base import Recorded, outcome
 from seenby.store.connections import told
 from seenby.store.statements import ID, RECEIPT, document
-from seenby.store.writing import MEMBER, MESSAGE, Changed, Look, Order
+from seenby.store.writing import MEMBER, MESSAGE, Changed, Look, Order, known_of
 from seenby.tally import Conversation, Facts, Key, Member, Message, Tally
 
 if TYPE_CHECKING:
@@ -322,7 +322,7 @@ class Recording:
         if not due:
             return Step(self._writing.nothing(connection, order).recorded([]))
         [found] = connection.together(told(self._writing.find_messages, messages=due))
-        known = {msg_id: (conversation_id, sender) for msg_id, conversation_id, sender in found}
+        known = known_of(found)
         look = Look({}, known, Facts())
         tally = Tally(self._rules, look.facts, order.now)
         lock = self._writing.lock(
@@ -331,7 +331,7 @@ class Recording:
             [],
             [],
             tally,
-            streams=[sender for _, sender in known.values()],
+            streams=[message.sender_id for message in known.values()],
             messages=[msg_id for (msg_id,) in due],
         )
         for message in look.facts.messages.values():
