@@ -245,6 +245,10 @@ class Tally:
         if member.until is None:
             if message.number > member.base:
                 member.done += step
+                last = self._facts.conversations[message.conversation_id].last
+                if member.done == last - member.base:
+                    # Nothing is unread: whoever looks for that need not look below again.
+                    member.base, member.done = last, 0
             elif step < 0:
                 # All up to base is done, but for this one: base steps back before it.
                 member.done += member.base - message.number - given_up

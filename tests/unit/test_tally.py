@@ -311,6 +311,17 @@ def test_reading_up_to_a_message_is_told_once() -> None:
     assert to_readers(tally) == [("r0", Kind.READ_SELF_UP_TO, 1)]
 
 
+def test_a_mark_that_leaves_nothing_unread_raises_the_base() -> None:
+    """From then on only what is sent later is looked through."""
+    known = facts(3)
+    member = known.members["team", "r0"][0]
+    member.done = 1
+    tally = Tally(Rules(), known, NOW)
+    tally.registered(mark())
+    assert (member.base, member.done) == (2, 0)
+    assert to_readers(tally) == [("r0", Kind.READ_SELF, 0)]
+
+
 def test_compacting_changes_no_unread_count() -> None:
     """All up to the base is done, so that much less is done above it."""
     known = facts(3)
