@@ -161,6 +161,13 @@ def _contradictions(settings: Settings, values: Mapping[str, str]) -> list[Probl
                     "SEENBY_AUTH=jwt, or SEENBY_INSECURE=1 if anyone may act for everyone"
                 )
                 problems.append(({variable, "SEENBY_AUTH", "SEENBY_INSECURE"}, sentence))
+    topics = {
+        "READ_RECEIPT_TOPIC": settings.topic,
+        "READ_RECEIPT_UPDATES_TOPIC": settings.updates_topic,
+        "KAFKA_GROUP_MSG_TOPIC": settings.messages_topic,
+    }
+    if len(set(topics.values())) < len(topics):
+        problems.append(({*topics}, f"{', '.join(topics)} must be three different topics"))
     return problems + _wrong_keys(settings, values)
 
 

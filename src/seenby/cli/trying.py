@@ -82,8 +82,12 @@ def token(
 def mark(
     msg_id: Annotated[str, typer.Argument(help="The message that was read.", metavar="MESSAGE")],
     reader: Annotated[str, typer.Option(help="Who has read it.")],
-    sender: Annotated[str, typer.Option(help="Who had sent it.")],
-    conversation: Annotated[str, typer.Option(help="Where; for a group, the group's id.")],
+    sender: Annotated[
+        str, typer.Option(help="Who had sent it; not needed for a registered message.")
+    ] = "",
+    conversation: Annotated[
+        str, typer.Option(help="Where; for a group, the group's id. Not needed either.")
+    ] = "",
     group: Annotated[bool, typer.Option("--group", help="The conversation is a group.")] = False,
     device: Annotated[str, typer.Option(help="The reader's device.")] = "",
     token: TokenOption = "",
@@ -94,8 +98,8 @@ def mark(
     async def record(client: Client) -> None:
         receipt = await client.mark(
             msg_id=msg_id,
-            sender_id=sender,
-            conversation_id=conversation,
+            sender_id=sender or None,
+            conversation_id=conversation or None,
             conversation_type="group" if group else "private",
         )
         print(msgspec.json.encode(receipt).decode())
