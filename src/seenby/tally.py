@@ -133,6 +133,8 @@ class Tally:
         self._facts = facts
         self._now = now
         self._counts: dict[str, None] = {}
+        # As a rule, so asked once: to find out mark by mark takes 0.6 us.
+        self._nobody_hides = not facts.wishes and rules.forced is None
 
     # Marks
 
@@ -141,12 +143,14 @@ class Tally:
         refusal = self._unregistered(mark)
         if refusal is not None:
             return refusal
-        wishes = self._facts.wishes
-        shown = self._rules.shown(wishes, mark.reader_id, mark.conversation_id, crowd=False)
+        if self._nobody_hides:
+            shown, sees = Shown.NAMED, True
+        else:
+            wishes = self._facts.wishes
+            shown = self._rules.shown(wishes, mark.reader_id, mark.conversation_id, crowd=False)
+            sees = self._rules.sees_names(wishes, mark.sender_id, mark.conversation_id)
         self.made.append(Made(mark, shown))
-        if shown is Shown.NAMED and self._rules.sees_names(
-            wishes, mark.sender_id, mark.conversation_id
-        ):
+        if shown is Shown.NAMED and sees:
             self.events.append(mark.event(0, self._now))
         return None
 

@@ -128,15 +128,17 @@ def outcome(
     mark: Mark, first: Receipt, *, registered: bool = False
 ) -> Receipt | Conflict | Mismatch:
     """What answers *mark* where the first receipt of its message and reader is *first*."""
-    for field in ("sender_id", "conversation_id"):
-        if getattr(mark, field) not in {"", getattr(first, field)}:
-            if registered:
-                return Mismatch(field)
-            return Conflict(
-                "this reader has marked this message already,"
-                " with another sender_id or conversation_id"
-            )
-    return first
+    if mark.sender_id not in {"", first.sender_id}:
+        wrong = "sender_id"
+    elif mark.conversation_id not in {"", first.conversation_id}:
+        wrong = "conversation_id"
+    else:
+        return first
+    if registered:
+        return Mismatch(wrong)
+    return Conflict(
+        "this reader has marked this message already, with another sender_id or conversation_id"
+    )
 
 
 class Store(Protocol):

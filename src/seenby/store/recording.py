@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -130,15 +131,7 @@ class Recording:
         tally = Tally(self._rules, look.facts, order.now)
         refused: dict[int, Refusal] = {}
 
-        def attempt(keys: Iterable[Key], add: Callable[[Mark], Refusal | None]) -> None:
-            """Of several marks of one key the first that is not refused makes the receipt."""
-            for key in keys:
-                for place in wanted[key]:
-                    refusal = add(marks[place])
-                    if refusal is None:
-                        break
-                    refused[place] = refusal
-
+        attempt = partial(_attempt, marks, wanted, refused)
         attempt(plain, tally.plain)
         if registered or tally.made:
             lock = writing.lock(connection, look, plain, registered, tally)
@@ -149,12 +142,16 @@ class Recording:
             done = writing.nothing(connection, order)
         for receipt in done.receipts:
             receipts[receipt.msg_id, receipt.reader_id] = receipt
-        return done.recorded(
-            [
-                refused.get(place) or _outcome(mark, receipts, registered=mark.msg_id in known)
-                for place, mark in enumerate(marks)
-            ]
-        )
+        outcomes: list[Receipt | Conflict | Refusal] = []
+        for place, mark in enumerate(marks):
+            if mark.own:
+                outcomes.append(OwnMessage())
+            elif place in refused:
+                outcomes.append(refused[place])
+            else:
+                first = receipts[mark.msg_id, mark.reader_id]
+                outcomes.append(outcome(mark, first, registered=mark.msg_id in known))
+        return done.recorded(outcomes)
 
     # Whole conversations
 
@@ -343,9 +340,17 @@ class Recording:
         return Step(recorded, more=len(due) == limit)
 
 
-def _outcome(
-    mark: Mark, receipts: dict[Key, Receipt], *, registered: bool
-) -> Receipt | Conflict | Refusal:
-    if mark.own:
-        return OwnMessage()
-    return outcome(mark, receipts[mark.msg_id, mark.reader_id], registered=registered)
+def _attempt(
+    marks: Sequence[Mark],
+    wanted: _Wanted,
+    refused: dict[int, Refusal],
+    keys: Iterable[Key],
+    add: Callable[[Mark], Refusal | None],
+) -> None:
+    """Of several marks of one key the first that is not refused makes the receipt."""
+    for key in keys:
+        for place in wanted[key]:
+            refusal = add(marks[place])
+            if refusal is None:
+                break
+            refused[place] = refusal

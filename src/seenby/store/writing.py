@@ -147,10 +147,15 @@ class Writing:
             f" WHERE {words.among('c.conversation_id', 'conversations')}"
         )
         # Where one of them is registered the epoch's key is in the way: a race that was lost.
+        registered = "INSERT INTO meta (name, value) SELECT 'epoch', '' FROM messages AS m"
         self._not_registered = text(
-            "INSERT INTO meta (name, value) SELECT 'epoch', '' FROM messages AS m"
-            f" WHERE {words.among('m.msg_id', 'messages')} LIMIT 1{words.for_update}"
+            f"{registered} WHERE {words.among('m.msg_id', 'messages')} LIMIT 1{words.for_update}"
         )
+        self._none_registered = text(f"{registered} LIMIT 1{words.for_update}")
+        # As long as nothing was ever registered, or wished for, nothing is looked up: 6 us a mark.
+        self._any_message = text("SELECT 1 FROM messages LIMIT 1")
+        self._any_wish = text("SELECT 1 FROM preferences LIMIT 1")
+        self._registers = self._wishes_there = False
         counted = words.rows(
             "counted",
             {
@@ -198,15 +203,26 @@ class Writing:
 
     def look(self, connection: Connection, marks: Sequence[Mark]) -> Look:
         """First receipts, messages, and what readers and senders wish."""
-        users = {user_id for mark in marks for user_id in (mark.reader_id, mark.sender_id)}
+        users = {mark.reader_id for mark in marks}
+        if self._rules.reciprocal:
+            users.update(mark.sender_id for mark in marks)
+        asked = self._registers, self._wishes_there
         receipts, messages, wishes = connection.together(
             told(
                 self._statements.find_receipts,
                 keys=[(mark.msg_id, mark.reader_id) for mark in marks],
             ),
-            told(self.find_messages, messages=singles({mark.msg_id for mark in marks})),
-            told(self._wishes, users=singles(users)),
+            told(self.find_messages, messages=singles({mark.msg_id for mark in marks}))
+            if self._registers
+            else told(self._any_message),
+            told(self._wishes, users=singles(users))
+            if self._wishes_there
+            else told(self._any_wish),
         )
+        if (messages and not asked[0]) or (wishes and not asked[1]):
+            self._registers |= bool(messages)
+            self._wishes_there |= bool(wishes)
+            return self.look(connection, marks)
         return Look(
             {(row[1], row[2]): Receipt(*row) for row in receipts},
             known_of(messages),
@@ -312,29 +328,13 @@ class Writing:
                     keys=[(mark.msg_id, mark.reader_id) for mark, _ in made],
                 )
             )
-        if lock.plain:
+        if lock.plain and self._registers:
             said.append(told(self._not_registered, messages=singles(lock.plain)))
+        elif lock.plain:
+            said.append(told(self._none_registered))
         if events:
             said.append(told(statements.insert_events, rows=[_event_row(e) for e in events]))
-        more = Counter([event.sender_id for event in events])
-        more.subtract(lock.raised)
-        rows = [(user_id, more[user_id], 0) for user_id in sorted(more) if more[user_id]]
-        if rows:
-            said.append(told(statements.raise_heads.insert, rows=rows))
-        if tally.changed_messages:
-            counted = [
-                (m.msg_id, m.audience, m.readers, m.told, m.told_at)
-                for m in tally.changed_messages.values()
-            ]
-            said.append(told(self._update_messages, counted=document(counted)))
-        if tally.changed_members:
-            moved = [
-                (m.conversation_id, m.user_id, m.since, m.base, m.done)
-                for m in tally.changed_members.values()
-            ]
-            said.append(told(self._update_members, moved=document(moved)))
-        if tally.due:
-            said.append(told(self._hold_back, due=document(list(tally.due.items()))))
+        said += self._changes(tally, lock, events)
         published = events and order.lease is not None
         if events and order.lease is not None:
             # One row for the whole batch: which events, and the trace of each.
@@ -357,6 +357,30 @@ class Writing:
             lock.epoch,
             min(tally.due.values(), default=None),
         )
+
+    def _changes(self, tally: Tally, lock: Lock, events: Sequence[Event]) -> list[Told]:
+        """What else is to be changed: heads that were not raised right, and counters."""
+        said: list[Told] = []
+        more = Counter([event.sender_id for event in events])
+        more.subtract(lock.raised)
+        rows = [(user_id, more[user_id], 0) for user_id in sorted(more) if more[user_id]]
+        if rows:
+            said.append(told(self._statements.raise_heads.insert, rows=rows))
+        if tally.changed_messages:
+            counted = [
+                (m.msg_id, m.audience, m.readers, m.told, m.told_at)
+                for m in tally.changed_messages.values()
+            ]
+            said.append(told(self._update_messages, counted=document(counted)))
+        if tally.changed_members:
+            moved = [
+                (m.conversation_id, m.user_id, m.since, m.base, m.done)
+                for m in tally.changed_members.values()
+            ]
+            said.append(told(self._update_members, moved=document(moved)))
+        if tally.due:
+            said.append(told(self._hold_back, due=document(list(tally.due.items()))))
+        return said
 
     def nothing(self, connection: Connection, order: Order) -> Done:
         """There is nothing to write but what is published already."""
