@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from seenby.errors import BadInput, Forbidden, NotFound
+from seenby.errors import BadInput, Forbidden, NotFound, Refused
 from seenby.model import ANYONE
 from seenby.rules import CROWD, DecidedBy, is_crowd
 from seenby.store.base import ReceiptPage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from seenby.errors import Conflict
     from seenby.model import Caller, NewMessage, Receipt
@@ -30,8 +30,17 @@ if TYPE_CHECKING:
     from seenby.store.threads import StoreThreads
     from seenby.tally import Conversation, Message
 
+T = TypeVar("T")
+W = TypeVar("W", "NewConversation", "MembersChange")
+
 PIECE = 1000
 """Rows of one piece of an erasure."""
+
+WISHES_MAX = 1000
+"""Conversations for which a user may wish something: each mark of theirs reads all of it."""
+
+TOGETHER = 10
+"""Conversations that are written before marks get a turn: a commit each."""
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -93,14 +102,29 @@ class Chat:
     ) -> list[Conversation | Conflict]:
         """Register conversations with exactly these members."""
         caller.must_be_service()
-        return await self._threads.write(self._store.conversations.put, wanted)
+        return await self._some_by_some(self._store.conversations.put, wanted)
 
     async def change(
         self, caller: Caller, changes: Sequence[MembersChange]
     ) -> list[Conversation | NotFound]:
         """Let members come and go."""
         caller.must_be_service()
-        return await self._threads.write(self._store.conversations.change, changes)
+        return await self._some_by_some(self._store.conversations.change, changes)
+
+    async def _some_by_some(
+        self, write: Callable[[Sequence[W]], list[T]], wanted: Sequence[W]
+    ) -> list[T]:
+        """Write all; return when those who have left by it are counted no longer.
+
+        A caller who is gone before that, or a crash, leaves the rest to upkeep.
+        """
+        done: list[T] = []
+        for start in range(0, len(wanted), TOGETHER):
+            done += await self._threads.write(write, wanted[start : start + TOGETHER])
+        ids = sorted({each.conversation_id for each in wanted})
+        while await self._threads.write(self._store.conversations.settle, ids):
+            pass
+        return done
 
     async def conversation(self, caller: Caller, conversation_id: str) -> Conversation:
         """A registered conversation; raises NotFound."""
@@ -294,8 +318,14 @@ class Chat:
     async def prefer(
         self, caller: Caller, user_id: str, conversation_id: str, *, send_receipts: bool | None
     ) -> dict[str, bool]:
-        """Set what a user wishes ("" for all conversations; None: no wish); all wishes then."""
-        caller.must_act_for(user_id)
+        """Set what a user wishes ("" for all conversations; None: no wish); all wishes then.
+
+        Raises:
+            Refused: these are too many.
+        """
+        wishes = await self.preferences(caller, user_id)
+        if send_receipts is not None and len({*wishes, conversation_id} - {""}) > WISHES_MAX:
+            raise Refused(f"a user may have wishes for {WISHES_MAX} conversations")
         await self._threads.write(
             self._store.preferences.put, user_id, conversation_id, send_receipts
         )
@@ -312,10 +342,7 @@ class Chat:
         rules = self._rules
         wishes = await self._threads.read(self._store.preferences.wishes, [user_id])
         sends, decided_by = rules.sends(wishes, user_id, conversation_id)
-        conversation = None
-        if conversation_id:
-            conversation = await self._threads.read(self._store.conversations.get, conversation_id)
-        crowd = conversation is not None and is_crowd(conversation.type, conversation.members - 1)
+        crowd = await self._in_crowd(user_id, conversation_id)
         counted = not sends and rules.count_hidden and crowd
         sees = rules.sees_names(wishes, user_id, conversation_id)
         return Policy(
@@ -331,6 +358,16 @@ class Chat:
                 _names_in_words(rules, sees=sees),
             ],
         )
+
+    async def _in_crowd(self, user_id: str, conversation_id: str) -> bool:
+        """Whether a user is in a large group; others are not told that there is one."""
+        conversations = self._store.conversations
+        if not conversation_id or not await self._threads.read(
+            conversations.has, conversation_id, user_id
+        ):
+            return False
+        found = await self._threads.read(conversations.get, conversation_id)
+        return found is not None and is_crowd(found.type, found.members - 1)
 
 
 _WHO_DECIDES = {
@@ -348,7 +385,7 @@ def _counted_in_words(rules: Rules, *, sends: bool, crowd: bool) -> str:
         return "Readers who hide are not counted (SEENBY_COUNT_HIDDEN is false)."
     if crowd:
         return f"The user is counted without a name, as in every group of {CROWD} and more."
-    return f"The user is not counted: this is no registered group of {CROWD} and more."
+    return f"The user is not counted: they are in no registered group of {CROWD} and more here."
 
 
 def _names_in_words(rules: Rules, *, sees: bool) -> str:

@@ -42,7 +42,7 @@ class TestDefaults:
         assert settings.updates_topic == "read_receipt_updates"
         assert settings.receipts_group == "gateway-read-receipts"
         assert settings.push_receipts is True
-        assert settings.nodes_group == "gateway-nodes"
+        assert settings.messages_group == "gateway-nodes"
         assert settings.messages_topic == "group_msg"
         assert settings.database_url == "sqlite:///seenby.db"
         assert (settings.api_host, settings.api_port) == ("127.0.0.1", 8080)
@@ -56,6 +56,11 @@ class TestDefaults:
         assert (settings.topic_partitions, settings.topic_replication) == (16, 3)
         assert settings.gateway_partitions == "demand"
         assert settings.log_format is None
+        assert (settings.unregistered, settings.visible_to) == ("accept", "sender")
+        assert (settings.sync_reader, settings.receipts_forced) == (True, None)
+        assert (settings.count_hidden, settings.reciprocal) == (False, False)
+        assert (settings.aggregate_over, settings.unread_window) == (1000, 24)
+        assert settings.receipt_retention is None
         assert settings.warnings == ()
 
     @pytest.mark.parametrize(
@@ -68,7 +73,7 @@ class TestDefaults:
             ("READ_RECEIPT_UPDATES_TOPIC", "updates_topic", "t", "t"),
             ("KAFKA_READ_RECEIPT_GROUP_ID", "receipts_group", "g", "g"),
             ("ENABLE_READ_RECEIPTS", "push_receipts", "false", False),
-            ("KAFKA_GROUP_ID", "nodes_group", "g", "g"),
+            ("KAFKA_GROUP_ID", "messages_group", "g", "g"),
             ("KAFKA_GROUP_MSG_TOPIC", "messages_topic", "t", "t"),
             ("SEENBY_DATABASE_URL", "database_url", "sqlite:///x.db", "sqlite:///x.db"),
             ("SEENBY_API_HOST", "api_host", "::1", "::1"),
@@ -76,6 +81,14 @@ class TestDefaults:
             ("SEENBY_GATEWAY_HOST", "gateway_host", "localhost", "localhost"),
             ("SEENBY_GATEWAY_PORT", "gateway_port", "0", 0),
             ("SEENBY_INSECURE", "insecure", "1", True),
+            ("SEENBY_UNREGISTERED", "unregistered", "reject", "reject"),
+            ("SEENBY_RECEIPTS_VISIBLE_TO", "visible_to", "members", "members"),
+            ("SEENBY_SYNC_READER", "sync_reader", "false", False),
+            ("SEENBY_RECEIPTS_FORCED", "receipts_forced", "off", "off"),
+            ("SEENBY_COUNT_HIDDEN", "count_hidden", "true", True),
+            ("SEENBY_RECIPROCAL", "reciprocal", "true", True),
+            ("SEENBY_AGGREGATE_OVER", "aggregate_over", "0", 0),
+            ("SEENBY_UNREAD_WINDOW", "unread_window", "1", 1),
             ("SEENBY_LOG_FORMAT", "log_format", "json", "json"),
             (
                 "SEENBY_ALLOWED_ORIGINS",

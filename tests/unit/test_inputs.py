@@ -31,7 +31,7 @@ FORMS = {
     "conversation_type": "`private` or `group`",
     "device_id": "at most 64 printable ASCII characters without spaces (0x21 to 0x7E)",
 }
-REQUIRED = ("msg_id", "reader_id", "sender_id", "conversation_id")
+REQUIRED = ("msg_id", "reader_id")
 SENTENCES = {f"{name} must be {form}" for name, form in FORMS.items()}
 SENTENCES |= {f"{name} must be given: {FORMS[name]}" for name in REQUIRED}
 SENTENCES |= {"body must be a JSON object"}
@@ -78,6 +78,22 @@ class TestMark:
         problem = refused(**{name: None})
         assert str(problem) == f"{name} must be given: {FORMS[name]}"
         assert problem.field == name
+
+    @pytest.mark.parametrize("name", ["sender_id", "conversation_id"])
+    def test_what_a_registered_message_says_itself_may_be_left_out(self, name: str) -> None:
+        """It is "" then, which no caller can say: "" is no id."""
+        without = fields(**{name: None})
+        for mark in (decode_mark(json.dumps(without).encode(), ""), parse_mark(without, "")):
+            assert getattr(mark, name) == ""
+
+    @pytest.mark.parametrize("name", ["reader_id", "sender_id"])
+    def test_the_erased_are_nobody(self, name: str) -> None:
+        """The name that stands for them is nobody's; one that only begins with it is an id."""
+        problem = refused(**{name: "(erased)"})
+        sentence = "must be another id: (erased) stands for users who were erased"
+        assert str(problem) == f"{name} {sentence}"
+        assert problem.field == name
+        assert getattr(parse_mark(fields(**{name: "(erased)x"}), ""), name) == "(erased)x"
 
     @pytest.mark.parametrize("name", FORMS)
     @pytest.mark.parametrize("value", [5, 1.5, True, [], {}, ["x"], {"x": "y"}])

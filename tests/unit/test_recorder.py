@@ -13,6 +13,7 @@ from seenby import recorder as module
 from seenby.errors import (
     Conflict,
     Draining,
+    NotFound,
     Overloaded,
     OwnMessage,
     SeenbyError,
@@ -22,6 +23,7 @@ from seenby.errors import (
 from seenby.metrics import Metrics
 from seenby.model import Mark, Receipt
 from seenby.recorder import MAX_BATCH, Recorder
+from seenby.store.base import Recorded
 from seenby.store.threads import StoreThreads
 from seenby.testing import FailingStore, ManualClock
 from tests.unit.eventually import all_waiting, eventually
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from seenby.recorder import Outcome
-    from seenby.store.base import Recorded
 
 NOW = 1_704_067_200.5
 
@@ -289,6 +290,70 @@ class TestOutlet:
         bench.outlet.lease = None
         await bench.recorder.record(marks("a"))
         assert bench.outlet.batches[0].outbox_id is None
+
+
+class Work:
+    """Work of the store's that makes events; keeps how it was called."""
+
+    def __init__(self, *, receipts: int = 0, due: int | None = None) -> None:
+        self.recorded = Recorded([], [], None, "epoch-1", receipts, due)
+        self.called: list[tuple[int, float | None, Sequence[int]]] = []
+        self.error: Exception | None = None
+
+    def __call__(self, *, now: int, lease: float | None, published: Sequence[int]) -> Work:
+        """Do it, or fail."""
+        self.called.append((now, lease, published))
+        if self.error is not None:
+            raise self.error
+        return self
+
+
+class TestCarryOut:
+    async def test_other_work_is_done_as_a_batch_is(self, bench: Bench) -> None:
+        """At the recorder's time, under the outlet's lease, along with rows that are done."""
+        bench.outlet.done = [7]
+        work = Work()
+        assert await bench.recorder.carry_out(work) is work
+        assert work.called == [(int(NOW * 1000), 30.0, (7,))]
+        assert bench.outlet.batches == [work.recorded]
+        assert (bench.outlet.done, bench.outlet.discarded) == ([], [7])
+
+    async def test_receipts_are_counted_where_there_are_any(self, bench: Bench) -> None:
+        """A conversation that is read is so many marks; what is taken back is none."""
+        await bench.recorder.carry_out(Work(receipts=3))
+        await bench.recorder.carry_out(Work())
+        text = bench.metrics.render()[0].decode()
+        assert "seenby_receipts_total 3.0" in text
+        assert "seenby_marks_total 3.0" in text
+        assert "seenby_commit_marks_count 1.0" in text
+
+    @pytest.mark.parametrize("error", [StoreUnavailable("away"), NotFound("no such receipt")])
+    async def test_work_that_fails_hands_nothing_on(self, bench: Bench, error: Exception) -> None:
+        """What was refused is told, and what was to be deleted along with it is still there."""
+        bench.outlet.done = [7]
+        work = Work()
+        work.error = error
+        with pytest.raises(type(error)):
+            await bench.recorder.carry_out(work)
+        assert bench.outlet.batches == []
+        assert (bench.outlet.done, bench.outlet.discarded) == ([7], [])
+
+    async def test_a_recorder_that_is_closed_does_no_more(self) -> None:
+        """Its events might be nobody's to publish."""
+        async with running() as bench:
+            await bench.recorder.close()
+            work = Work()
+            with pytest.raises(Draining):
+                await bench.recorder.carry_out(work)
+            assert work.called == []
+
+    async def test_whoever_serves_counts_is_told_when_the_next_is_due(self, bench: Bench) -> None:
+        """So that it need not look for what is not there."""
+        due: list[int] = []
+        bench.recorder.tell_of_counts(due.append)
+        await bench.recorder.carry_out(Work(due=5))
+        await bench.recorder.carry_out(Work())
+        assert due == [5]
 
 
 class TestRefused:

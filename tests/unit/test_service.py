@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -100,6 +100,35 @@ class TestMark:
         assert store.receipts(["m1"], sender_id=None, after_id=0, limit=1)[0].count == 0
 
 
+class TestNotKnown:
+    """What a message's own conversation refuses, told to a backend and to users."""
+
+    UNKNOWN = NotFound("this message is not known, or was not sent to this reader")
+
+    async def test_to_users_an_unknown_message_is_a_forbidden_one(
+        self, service: Service, store: FailingStore
+    ) -> None:
+        """They cannot find out which messages there are; a backend can."""
+        store.refusals = {"unknown": self.UNKNOWN, "not sent": Forbidden(str(self.UNKNOWN))}
+        marks = [mark("unknown"), mark("not sent")]
+        for caller, kinds in ((READER, [Forbidden] * 2), (ANYONE, [NotFound, Forbidden])):
+            outcomes = await service.mark(caller, marks)
+            assert [type(outcome) for outcome in outcomes] == kinds
+            assert {str(outcome) for outcome in outcomes} == {str(self.UNKNOWN)}
+
+    @pytest.mark.parametrize(("caller", "kind"), [(READER, Forbidden), (ANYONE, NotFound)])
+    async def test_who_is_told_and_who_waits_are_told_the_same(
+        self, service: Service, store: FailingStore, caller: Caller, kind: type[Exception]
+    ) -> None:
+        """The road is no way around it."""
+        store.refusals = {"unknown": self.UNKNOWN}
+        told: list[object] = []
+        service.take_mark(caller, mark("unknown"), told.append)
+        await eventually(lambda: told)
+        [[outcome]] = cast("list[list[object]]", told)
+        assert (type(outcome), str(outcome)) == (kind, str(self.UNKNOWN))
+
+
 class TestTakeMark:
     async def test_the_outcome_is_told(self, service: Service) -> None:
         """Once, after the commit."""
@@ -127,21 +156,6 @@ class TestTakeMark:
             service.take_mark(caller, mark("m1", sender_id=sender_id), told.append)
         assert told == []
         assert store.attempts == []
-
-
-class TestReceipts:
-    async def test_callers_see_receipts_of_their_own_messages_only(self, service: Service) -> None:
-        """Contract, section 4: rows whose sender_id is the caller."""
-        await service.mark(ANYONE, [mark("m1"), mark("m1", "user789", sender_id="other")])
-
-        async def seen(caller: Caller) -> list[str]:
-            [page] = await service.receipts(caller, ["m1"], after_id=0, limit=10)
-            assert page.count == len(page.receipts)
-            return [receipt.reader_id for receipt in page.receipts]
-
-        assert await seen(SENDER) == ["user456"]
-        assert await seen(STRANGER) == []
-        assert await seen(ANYONE) == ["user456", "user789"]
 
 
 class TestMissed:

@@ -49,7 +49,8 @@ PREFLIGHT_HOLDS = "600"
 # Without a pattern aiohttp takes no braces in a part of an address; ids may have them.
 _USER = "{user_id:[^/]+}"
 _DEVICE = "{device_id:[^/]+}"
-_CONVERSATION = "{conversation_id:[^/]+}"
+_CONVERSATIONS = "/api/v1/conversations"
+_A_CONVERSATION = f"{_CONVERSATIONS}/{{conversation_id:[^/]+}}"
 
 log = structlog.get_logger()
 
@@ -91,18 +92,21 @@ def make_app(
         "/api/v1/messages/unread/count": {
             hdrs.METH_GET: around("unread_counts", chat.unread_counts),
         },
-        # An id stands here for PUT and GET, and for POST the words batch and read: a conversation
-        # may bear these names too.
-        f"/api/v1/conversations/{_CONVERSATION}": {
+        _A_CONVERSATION: {
             hdrs.METH_PUT: around("put_conversation", chat.put, body_max=BATCH_MAX),
             hdrs.METH_GET: around("conversation", chat.conversation),
-            hdrs.METH_POST: around("post_conversations", chat.post, body_max=BATCH_MAX),
         },
-        f"/api/v1/conversations/{_CONVERSATION}/members": {
+        f"{_CONVERSATIONS}/batch": {
+            hdrs.METH_POST: around("put_batch", chat.put_batch, body_max=BATCH_MAX),
+        },
+        f"{_CONVERSATIONS}/read": {
+            hdrs.METH_POST: around("read_conversation", chat.read_conversation, body_max=MARK_MAX),
+        },
+        f"{_A_CONVERSATION}/members": {
             hdrs.METH_POST: around("change_members", chat.change, body_max=BATCH_MAX),
             hdrs.METH_GET: around("members", chat.members),
         },
-        "/api/v1/conversations/members/batch": {
+        f"{_CONVERSATIONS}/members/batch": {
             hdrs.METH_POST: around("change_batch", chat.change_batch, body_max=BATCH_MAX),
         },
         f"/api/v1/users/{_USER}": {hdrs.METH_DELETE: around("erase", chat.erase)},
@@ -128,7 +132,12 @@ def make_app(
         resource = app.router.add_resource(path)
         for method, serve in by_method.items():
             resource.add_route(method, serve)
-        resource.add_route(hdrs.METH_ANY, around.other_methods(tuple(by_method)))
+        if path in {f"{_CONVERSATIONS}/batch", f"{_CONVERSATIONS}/read"}:
+            # A conversation may bear this name too: it is an id for all other methods.
+            every = (*by_method, *methods[_A_CONVERSATION])
+            resource.add_route(hdrs.METH_OPTIONS, around.other_methods(every))
+        else:
+            resource.add_route(hdrs.METH_ANY, around.other_methods(tuple(by_method)))
     app.router.add_route(hdrs.METH_ANY, "/{_:.*}", around("unknown", _unknown, public=True))
     return app
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from seenby import inputs
 from seenby.api import forms, schemas
 from seenby.api.answers import Answer
-from seenby.errors import BadInput, NotFound, SeenbyError
+from seenby.errors import BadInput, SeenbyError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -38,18 +38,13 @@ class ChatRoutes:
         [found] = await self._chat.put(call.caller, [wanted])
         return _answered(found, schemas.conversation)
 
-    async def post(self, call: Call) -> Answer:
-        """``POST /api/v1/conversations/batch`` and ``.../read``."""
-        match call.path("conversation_id"):
-            case "batch":
-                return await _batch(
-                    forms.conversations(call.body),
-                    lambda wanted: self._chat.put(call.caller, wanted),
-                    schemas.conversation,
-                )
-            case "read":
-                return await self._read_all(call)
-        raise NotFound(f"there is nothing at {call.request.path[:100]} for POST")
+    async def put_batch(self, call: Call) -> Answer:
+        """``POST /api/v1/conversations/batch``."""
+        return await _batch(
+            forms.conversations(call.body),
+            lambda wanted: self._chat.put(call.caller, wanted),
+            schemas.conversation,
+        )
 
     async def conversation(self, call: Call) -> Answer:
         """``GET /api/v1/conversations/{conversation_id}``."""
@@ -143,7 +138,8 @@ class ChatRoutes:
         )
         return Answer(schemas.unread(user_id, found, asked))
 
-    async def _read_all(self, call: Call) -> Answer:
+    async def read_conversation(self, call: Call) -> Answer:
+        """``POST /api/v1/conversations/read``."""
         asked = forms.read_all(call.body)
         rows = await self._chat.read_conversation(
             call.caller, asked.user_id, asked.conversation_id, asked.up_to_msg_id

@@ -33,6 +33,9 @@ LIMIT_MAX = 1000
 
 LIMIT_DEFAULT = 100
 
+OFFSET_MAX = 1_000_000
+"""Messages that are passed over: each of them is read."""
+
 MESSAGES_MAX = 100
 """Messages whose receipts are asked for at once."""
 
@@ -135,7 +138,10 @@ def not_read_query(query: MultiMapping[str]) -> tuple[str, NamesQuery]:
 
 def unread_page_query(query: MultiMapping[str]) -> UnreadQuery:
     """``?conversation_id=&limit=&offset=``."""
-    offset = _number(query, "offset", 0, "a whole number from 0")
+    accepted = f"a whole number from 0 to {OFFSET_MAX}"
+    offset = _number(query, "offset", 0, accepted)
+    if offset > OFFSET_MAX:
+        raise BadInput("offset", accepted)
     return UnreadQuery(conversation_query(query), _limit(query), offset)
 
 

@@ -5,9 +5,8 @@ All of it may be said again: what is there already stays as it is. Nobody is tol
 Changes of a conversation, and registrations of its messages, come one after the other, under its
 lock.
 
-Who leaves is counted no longer where there is no receipt of theirs. As these may be many messages,
-that is settled in pieces, after the leaving: ``members.settled`` says how far, and ``leavers`` of
-whom it is not done yet. Where a process dies in between, a sweep of any other goes on.
+Who leaves is a member no longer, but is counted until that is settled: afterwards, piece by piece
+(``settling``).
 """
 
 # ruff: noqa: S608 -- statements are put together from our own words; values never are among them
@@ -22,21 +21,18 @@ from msgspec.structs import replace
 
 from seenby.errors import Conflict, NotFound
 from seenby.model import ConversationType
-from seenby.rules import Shown
 from seenby.store.connections import told
 from seenby.store.registering import Registering
-from seenby.store.statements import ID, NUMBER, document, singles
+from seenby.store.settling import Settling
+from seenby.store.statements import ID, NUMBER, document
 from seenby.tally import Conversation, Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from seenby.model import NewMessage
     from seenby.store.connections import Connection, Connections
     from seenby.store.statements import Statements, Words
-
-CHUNK = 1000
-"""Messages that are settled in one transaction."""
 
 PIECE = 10_000
 """Members in one statement: a packet of the server's holds that many with the longest ids."""
@@ -60,8 +56,8 @@ class MembersChange(msgspec.Struct, frozen=True):
     remove: list[str]
 
 
-class Leaver(NamedTuple):
-    """Someone's time in a conversation that is over."""
+class MemberKey(NamedTuple):
+    """Someone's time in a conversation."""
 
     conversation_id: str
     user_id: str
@@ -128,40 +124,8 @@ class Conversations:
         leavers = words.rows("leavers", key)
         self._delete_members = text(words.delete("members", member_keys, leavers, "1 = 1"))
 
-        # Leavers, and what is settled of them.
         self._insert_leavers = text(words.insert("leavers", member_keys))
-        self._find_leavers = text(
-            f"SELECT {member_keys} FROM leavers ORDER BY {member_keys} LIMIT :most"
-        )
-        this_leaver = "conversation_id = :conversation_id AND user_id = :user_id AND since = :since"
-        self._forget_leaver = text(f"DELETE FROM leavers WHERE {this_leaver}")
-        self._find_unsettled = text(f"SELECT settled, until FROM members WHERE {this_leaver}")
-        self._lock_unsettled = self._find_unsettled + lock
-        self._settle = text(f"UPDATE members SET settled = :settled WHERE {this_leaver}")
-        self._find_sent = text(
-            "SELECT m.msg_id, m.number FROM messages AS m"
-            " WHERE m.conversation_id = :conversation_id"
-            " AND m.number > :settled AND m.number <= :until AND m.sender_id <> :user_id"
-            " ORDER BY m.number LIMIT :most"
-        )
-        self._lock_messages = text(
-            f"SELECT m.msg_id FROM messages AS m WHERE {words.among('m.msg_id', 'messages')}"
-            f" ORDER BY m.msg_id{lock}"
-        )
-        self._find_counted = text(
-            "SELECT r.msg_id FROM receipts AS r"
-            f" WHERE {words.among('r.msg_id, r.reader_id', 'keys')}"
-            f" AND r.hidden <> {Shown.UNCOUNTED:d}"
-        )
-        self._lower_audience = text(
-            words.update(
-                "messages",
-                words.rows("messages", {"msg_id": ID}),
-                "messages.msg_id = j.msg_id",
-                {"audience": "messages.audience - 1"},
-            )
-        )
-
+        self._settling = Settling(connections, words)
         self._registering = Registering(connections, words, statements)
 
     # Conversations and members
@@ -172,6 +136,15 @@ class Conversations:
             lambda connection: connection.rows(self._find, conversation_id=conversation_id)
         )
         return Conversation(*rows[0]) if rows else None
+
+    def has(self, conversation_id: str, user_id: str) -> bool:
+        """Whether a user is a member now."""
+        key = document([(conversation_id, user_id)])
+        return bool(
+            self._connections.run(
+                lambda connection: connection.rows(self._find_members, members=key)
+            )
+        )
 
     def members(self, conversation_id: str, *, after: str, limit: int) -> list[str]:
         """At most *limit* of those who are members now, in order, from *after* on ("": all)."""
@@ -185,67 +158,64 @@ class Conversations:
     def put(self, wanted: Sequence[NewConversation]) -> list[Conversation | Conflict]:
         """Make or change each conversation, in a transaction of its own.
 
-        Afterwards its members are those wanted: who is there already stays, the others leave.
+        Afterwards its members are those wanted: who is there already stays, the others leave, and
+        are to be settled.
 
         Returns:
             Each conversation as it is then; Conflict where it is registered with another type.
         """
-        return [self._move(partial(self._put, wanted=each)) for each in wanted]
+        return [
+            self._connections.run(partial(self._put, wanted=each), racing=True) for each in wanted
+        ]
 
     def change(self, changes: Sequence[MembersChange]) -> list[Conversation | NotFound]:
         """Let members come and leave, each change in a transaction of its own.
 
+        Who leaves is to be settled.
+
         Returns:
             Each conversation as it is then; NotFound where it is not registered.
         """
-        return [self._move(partial(self._change, wanted=each)) for each in changes]
+        return [
+            self._connections.run(partial(self._change, wanted=each), racing=True)
+            for each in changes
+        ]
 
-    def _move(self, work: Callable[[Connection], tuple[T, list[Leaver]]]) -> T:
-        """Do *work*, and settle whoever left by it."""
-        outcome, leavers = self._connections.run(work, racing=True)
-        for leaver in leavers:
-            self._settle_all(leaver)
-        return outcome
-
-    def _put(
-        self, connection: Connection, wanted: NewConversation
-    ) -> tuple[Conversation | Conflict, list[Leaver]]:
+    def _put(self, connection: Connection, wanted: NewConversation) -> Conversation | Conflict:
         conversation_id, members = wanted.conversation_id, set(wanted.members)
         with connection.transaction():
             rows = connection.rows(self._lock, conversation_id=conversation_id)
             if rows:
                 conversation = Conversation(*rows[0])
                 if conversation.type != wanted.type:
-                    return Conflict(f"this conversation is registered as {conversation.type}"), []
+                    return Conflict(f"this conversation is registered as {conversation.type}")
             else:
                 connection.change(self._insert, conversation_id=conversation_id, type=wanted.type)
                 conversation = Conversation(conversation_id, wanted.type, 0, 0)
             now = connection.rows(self._members_now, conversation_id=conversation_id)
             since: dict[str, int] = dict(now)
             gone = [
-                Leaver(conversation_id, user_id, since[user_id])
+                MemberKey(conversation_id, user_id, since[user_id])
                 for user_id in since.keys() - members
             ]
             return self._come_and_go(connection, conversation, members - since.keys(), gone)
 
-    def _change(
-        self, connection: Connection, wanted: MembersChange
-    ) -> tuple[Conversation | NotFound, list[Leaver]]:
+    def _change(self, connection: Connection, wanted: MembersChange) -> Conversation | NotFound:
         conversation_id = wanted.conversation_id
         with connection.transaction():
             rows = connection.rows(self._lock, conversation_id=conversation_id)
             if not rows:
-                return NotFound("conversation_id is not a registered conversation"), []
+                return NotFound("conversation_id is not a registered conversation")
             named = [(conversation_id, user_id) for user_id in (*wanted.add, *wanted.remove)]
             found = connection.rows(self._find_members, members=document(named))
-            there = {leaver.user_id: leaver for leaver in map(Leaver._make, found)}
+            there = {leaver.user_id: leaver for leaver in map(MemberKey._make, found)}
             gone = [there[user_id] for user_id in set(wanted.remove) & there.keys()]
             come = set(wanted.add) - there.keys()
             return self._come_and_go(connection, Conversation(*rows[0]), come, gone)
 
     def _come_and_go(
-        self, connection: Connection, before: Conversation, come: set[str], gone: list[Leaver]
-    ) -> tuple[Conversation, list[Leaver]]:
+        self, connection: Connection, before: Conversation, come: set[str], gone: list[MemberKey]
+    ) -> Conversation:
         """Change who is a member, under the conversation's lock; nobody in *come* is one."""
         conversation_id, last = before.conversation_id, before.last
         size = before.members + len(come) - len(gone)
@@ -263,70 +233,13 @@ class Conversations:
             connection.together(told(self._insert_leavers, rows=old))
         if size != before.members:
             connection.change(self._resize, conversation_id=conversation_id, members=size)
-        return replace(before, members=size), leavers
+        return replace(before, members=size)
 
-    # Settling
+    # Settling, and messages
 
-    def settle(self, limit: int) -> int:
-        """Finish what was left of up to *limit* leavings; how many were found."""
-        found = self._connections.run(
-            lambda connection: connection.rows(self._find_leavers, most=limit)
-        )
-        for row in found:
-            self._settle_all(Leaver(*row))
-        return len(found)
-
-    def _settle_all(self, leaver: Leaver) -> None:
-        while self._connections.run(partial(self._settle_more, leaver=leaver)):
-            pass
-
-    def _settle_more(self, connection: Connection, leaver: Leaver) -> bool:
-        """Settle the next CHUNK messages; whether there are more."""
-        key = leaver._asdict()
-        unsettled = connection.rows(self._find_unsettled, **key)
-        if not unsettled or unsettled[0][0] == unsettled[0][1]:
-            connection.change(self._forget_leaver, **key)
-            return False
-        [(settled, until)] = unsettled
-        sent = connection.rows(
-            self._find_sent,
-            conversation_id=leaver.conversation_id,
-            user_id=leaver.user_id,
-            settled=settled,
-            until=until,
-            most=CHUNK,
-        )
-        end = sent[-1][1] if len(sent) == CHUNK else until
-        with connection.transaction():
-            msg_ids = self._locked(connection, sorted(msg_id for msg_id, _ in sent))
-            if connection.rows(self._lock_unsettled, **key) != unsettled:
-                # Someone else settles the same.
-                return True
-            # Under these locks no receipt of theirs comes or goes.
-            counted = self._counted(connection, msg_ids, leaver.user_id)
-            less = [msg_id for msg_id in msg_ids if msg_id not in counted]
-            if less:
-                connection.change(self._lower_audience, messages=document(singles(less)))
-            connection.change(self._settle, settled=end, **key)
-            if end == until:
-                connection.change(self._forget_leaver, **key)
-        return bool(end < until)
-
-    def _locked(self, connection: Connection, msg_ids: list[str]) -> list[str]:
-        if not msg_ids:
-            return []
-        [found] = connection.together(told(self._lock_messages, messages=singles(msg_ids)))
-        return [msg_id for (msg_id,) in found]
-
-    def _counted(self, connection: Connection, msg_ids: list[str], user_id: str) -> set[str]:
-        """Those that *user_id* has read, and is counted for."""
-        if not msg_ids:
-            return set()
-        keys = [(msg_id, user_id) for msg_id in msg_ids]
-        [found] = connection.together(told(self._find_counted, keys=keys))
-        return {msg_id for (msg_id,) in found}
-
-    # Messages
+    def settle(self, conversation_ids: Sequence[str] | None = None) -> bool:
+        """Settle the next piece of those who have left; see ``settling``."""
+        return self._settling.settle(conversation_ids)
 
     def register(
         self, messages: Sequence[NewMessage], *, now: int

@@ -1,7 +1,8 @@
-"""The API over a store in memory, as it is served: behind the fast lane."""
+"""The API over a store in memory or in a file, as it is served: behind the fast lane."""
 
 from __future__ import annotations
 
+import shutil
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,12 +22,15 @@ from seenby.recorder import Recorder
 from seenby.relay import Relay
 from seenby.rules import DEFAULT, Rules
 from seenby.service import Service
+from seenby.store.schema import migrate
+from seenby.store.sql import open_store
 from seenby.store.threads import StoreThreads
 from seenby.testing import FailingPublisher, FailingStore, ManualClock
 from tests.unit.api.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from aiohttp import ClientResponse
     from yarl import URL
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from seenby.store.base import Store
     from seenby.store.sql import SqlStore
 
+BACKEND = "service's"
 ORIGIN = "https://chat.example.com"
 MARK = {
     "msg_id": "m1",
@@ -44,27 +49,30 @@ MARK = {
 
 
 class Tokens:
-    """An Authenticator that knows three tokens and lets anyone in while it is off."""
+    """An Authenticator that lets anyone in while it is off.
+
+    The token ``x's`` is that of the user x, ``service's`` the backend's, ``old`` nobody's any more.
+    """
 
     def __init__(self) -> None:
         self.on = False
         self.remembered: set[str] = set()
+        users = ("reader", "sender", "ann", "bob", "cid", "eve")
         self.callers = {
-            "reader's": Caller("reader", everyone=False, expires_at=None),
-            "sender's": Caller("sender", everyone=False, expires_at=None),
-            "service's": Caller("", everyone=True, expires_at=None),
+            f"{user}'s": Caller(user, everyone=False, expires_at=None) for user in users
         }
+        self.callers[BACKEND] = Caller("", everyone=True, expires_at=None)
 
     def known(self, token: str | None, now: float) -> Caller | None:
         """Whose token it is, if it is remembered."""
         if not self.on:
-            return self.callers["service's"]
+            return self.callers[BACKEND]
         return self.callers[token] if token in self.remembered else None
 
     async def authenticate(self, token: str | None, now: float) -> Caller:
         """Whose token it is."""
         if not self.on:
-            return self.callers["service's"]
+            return self.callers[BACKEND]
         if token == "old":
             raise TokenExpired("the token has expired")
         if token not in self.callers:
@@ -129,6 +137,48 @@ class Api:
             receipts.append(document["receipt"])
         return receipts
 
+    # A chat: its backend, and its users
+
+    async def good(self, method: str, path: str | URL, **more: Any) -> Any:
+        """The document of an answer that must be a 200; asked by the backend."""
+        more.setdefault("token", BACKEND)
+        status, document = await self.call(method, path, **more)
+        assert status == 200, document
+        return document
+
+    async def group(self, *members: str, conversation_id: str = "c1", kind: str = "group") -> Any:
+        """A conversation with exactly these members."""
+        return await self.good(
+            "PUT",
+            f"/api/v1/conversations/{conversation_id}",
+            json={"type": kind, "members": members},
+        )
+
+    async def send(
+        self, *msg_ids: str, sender_id: str = "ann", conversation_id: str = "c1"
+    ) -> None:
+        """Messages that are registered."""
+        for msg_id in msg_ids:
+            message = {"msg_id": msg_id, "conversation_id": conversation_id, "sender_id": sender_id}
+            await self.good("POST", "/api/v1/messages", json=message)
+
+    async def read(self, msg_id: str, *reader_ids: str) -> None:
+        """A registered message that these users read."""
+        for reader_id in reader_ids:
+            body = {"msg_id": msg_id, "reader_id": reader_id}
+            await self.good("POST", "/api/v1/messages/read", json=body)
+
+    async def hide(self, *user_ids: str) -> None:
+        """These users wish that their names are not told."""
+        for user_id in user_ids:
+            await self.good(
+                "PUT", f"/api/v1/users/{user_id}/settings", json={"send_receipts": False}
+            )
+
+    async def seen(self, query: str, token: str = BACKEND) -> Any:
+        """What the address of receipts answers."""
+        return await self.good("GET", f"/api/v1/messages/receipts?{query}", token=token)
+
 
 @asynccontextmanager
 async def running(store: SqlStore | None = None, rules: Rules = DEFAULT) -> AsyncIterator[Api]:
@@ -162,4 +212,34 @@ async def running(store: SqlStore | None = None, rules: Rules = DEFAULT) -> Asyn
 async def api() -> AsyncIterator[Api]:
     """The API over an empty store."""
     async with running() as api:
+        yield api
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database with all its tables."""
+    path = tmp_path_factory.mktemp("migrated") / "seenby.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def database(migrated: Path, tmp_path: Path) -> str:
+    """The address of such a database of its own."""
+    return f"sqlite:///{shutil.copy(migrated, tmp_path / 'seenby.db')}"
+
+
+@asynccontextmanager
+async def chatting(database: str, **rules: Any) -> AsyncIterator[Api]:
+    """The API over a database under these rules, with tokens, until the block ends."""
+    decided = Rules(**rules)
+    async with running(open_store(database, rules=decided), decided) as api:
+        api.tokens.on = True
+        yield api
+
+
+@pytest.fixture
+async def chat(database: str) -> AsyncIterator[Api]:
+    """The same under the rules of an operator who has decided nothing."""
+    async with chatting(database) as api:
         yield api
