@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
 from seenby.errors import SeenbyError, StoreUnavailable
-from seenby.store.base import Store
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from seenby.store.sql import SqlStore
     from seenby.store.threads import StoreThreads
 
 EVERY = 600.0
@@ -36,53 +36,6 @@ PAUSE = 0.1
 DAY_MS = 24 * 3600 * 1000
 
 log = structlog.get_logger()
-
-
-class Settles(Protocol):
-    """``store.conversations.Conversations``, seen from here."""
-
-    def settle(self, limit: int) -> int:
-        """Finish up to *limit* leavings."""
-        ...
-
-
-class Erases(Protocol):
-    """``store.erasing.Erasing``, seen from here."""
-
-    def asked(self) -> list[str]:
-        """Those who are to be erased."""
-        ...
-
-    def step(self, user_id: str, *, limit: int) -> bool:
-        """Go one step further; whether nothing is left to do."""
-        ...
-
-
-class Expires(Protocol):
-    """``store.retention.Retention``, seen from here."""
-
-    def expire(self, *, before: int, limit: int) -> int:
-        """Take the next piece out of what is old."""
-        ...
-
-
-class KeptStore(Store, Protocol):
-    """A store with all that grows old in it, or may be left half done."""
-
-    @property
-    def conversations(self) -> Settles:
-        """Settles leavings."""
-        ...
-
-    @property
-    def erasing(self) -> Erases:
-        """Erases people."""
-        ...
-
-    @property
-    def retention(self) -> Expires:
-        """Deletes old messages and receipts."""
-        ...
 
 
 class Swept(NamedTuple):
@@ -106,7 +59,7 @@ class Upkeep:
 
     def __init__(
         self,
-        threads: StoreThreads[KeptStore],
+        threads: StoreThreads[SqlStore],
         *,
         event_days: int,
         device_days: int,
@@ -156,8 +109,7 @@ class Upkeep:
     async def carry_on(self) -> None:
         """Finish what someone began and did not finish: leavings, and erasures."""
         store, write = self._threads.store, self._threads.write
-        # One at a time: a leaving may be a long one.
-        while await write(store.conversations.settle, 1):  # noqa: ASYNC110 -- a pause
+        while await write(store.conversations.settle):  # noqa: ASYNC110 -- a pause
             await asyncio.sleep(PAUSE)
         for user_id in await self._threads.read(store.erasing.asked):
             try:

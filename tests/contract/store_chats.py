@@ -27,6 +27,7 @@ def chat(
     wanted = NewConversation(conversation_id, kind, list(members))
     [conversation] = store.conversations.put([wanted])
     assert isinstance(conversation, Conversation)
+    settle(store)
     return conversation
 
 
@@ -37,7 +38,14 @@ def change(
     wanted = MembersChange(conversation_id, add.split(), remove.split())
     [conversation] = store.conversations.change([wanted])
     assert isinstance(conversation, Conversation)
+    settle(store)
     return conversation
+
+
+def settle(store: SqlStore) -> None:
+    """All who have left are settled."""
+    while store.conversations.settle():
+        pass
 
 
 def send(

@@ -14,11 +14,11 @@ import pytest
 from seenby.errors import Conflict
 from seenby.model import Mark, NewMessage, Receipt
 from seenby.rules import DEFAULT, Rules
-from seenby.store import conversations as module
+from seenby.store import settling as module
 from seenby.store.conversations import MembersChange, NewConversation
 from seenby.tally import Conversation, Message
 from tests.contract.store_adapters import ADAPTERS, NOW, rows
-from tests.contract.store_chats import change, chat, count, send, unread, wrong
+from tests.contract.store_chats import change, chat, count, send, settle, unread, wrong
 from tests.contract.test_store_concurrency import somebody_waits
 from tests.servers.wait import wait_until
 
@@ -42,6 +42,7 @@ HIDING = Rules(forced=False)
 def verified(store: SqlStore) -> Iterator[None]:
     """After every test all counters are what receipts and members say."""
     yield
+    settle(store)
     assert wrong(store) == []
 
 
@@ -160,10 +161,10 @@ def take_back(store: SqlStore, msg_ids: list[str]) -> None:
         store.recording.withdraw(each, "cid", now=NOW, lease=None)
 
 
-def settle(store: SqlStore) -> None:
+def sweep(store: SqlStore) -> None:
     """A sweep, again and again."""
     for _ in range(5):
-        store.conversations.settle(10)
+        store.conversations.settle()
 
 
 def test_marks_of_someone_whose_leaving_is_settled(
@@ -182,7 +183,7 @@ def test_marks_of_someone_whose_leaving_is_settled(
             partial(mark, store, sent[::2]),
             partial(mark, other, sent[1::2]),
             partial(take_back, store, sent[::-1]),
-            partial(settle, other),
+            partial(sweep, other),
         )
         assert [count(store, each) for each in sent[::2]] == [(1, 2)] * 5
 

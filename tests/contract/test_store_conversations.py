@@ -30,8 +30,6 @@ from tests.contract.store_chats import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from seenby.store.connections import Connection
-    from seenby.store.conversations import Leaver
     from seenby.store.sql import SqlStore
     from tests.contract.store_adapters import Adapter
 
@@ -226,54 +224,6 @@ class TestLeaving:
         assert (count(store, "m1"), count(store, "m2")) == ((1, 2), (0, 1))
         store.recording.withdraw("m1", "cid", now=NOW, lease=None)
         assert count(store, "m1") == (0, 1)
-
-    def test_many_messages_are_settled_in_pieces(
-        self, store: SqlStore, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Of several who leave, whether a piece ends with the last message or not."""
-        monkeypatch.setattr(module, "CHUNK", 3)
-        chat(store, ["ann", "bob", "cid", "dan"])
-        sent = [f"m{number}" for number in range(12)]
-        send(store, *sent)
-        read(store, "cid", "m1", "m5", "m11")
-        change(store, remove="cid dan")
-        expected = [(1, 2) if each in {"m1", "m5", "m11"} else (0, 1) for each in sent]
-        assert [count(store, each) for each in sent] == expected
-        assert rows(store, "SELECT settled FROM members WHERE until IS NOT NULL") == [(12,), (12,)]
-
-    def test_a_crash_in_the_middle_is_made_good_by_a_sweep(
-        self, store: SqlStore, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Until then the leavers still count; marks and numbers are right at every moment."""
-        chat(store, ["ann", "bob", "cid", "dan"])
-        send(store, *(f"m{number}" for number in range(6)))
-        pieces = iter([True, False])
-        more = store.conversations._settle_more
-
-        def once(connection: Connection, leaver: Leaver) -> bool:
-            if next(pieces):
-                return more(connection, leaver)
-            raise KeyboardInterrupt
-
-        monkeypatch.setattr(module, "CHUNK", 2)
-        monkeypatch.setattr(store.conversations, "_settle_more", once)
-        with pytest.raises(KeyboardInterrupt):
-            change(store, remove="cid dan")
-        monkeypatch.undo()
-
-        assert members(store) == ["ann", "bob"]
-        assert store.verifying.verify("c1", repair=False) == []
-        assert [count(store, f"m{number}") for number in (0, 5)] == [(0, 2), (0, 3)]
-        read(store, "cid", "m0", "m5")
-        assert [count(store, f"m{number}") for number in (0, 5)] == [(1, 3), (1, 3)]
-        assert store.verifying.verify("c1", repair=False) == []
-
-        assert store.conversations.settle(1) == 1
-        assert store.conversations.settle(10) == 1
-        assert store.conversations.settle(10) == 0
-        assert [count(store, f"m{number}") for number in range(6)] == [
-            (1, 2), (0, 1), (0, 1), (0, 1), (0, 1), (1, 2),
-        ]  # fmt: skip
 
 
 class TestRegister:

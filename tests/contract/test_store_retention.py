@@ -14,6 +14,7 @@ from seenby.store import retention as module
 from seenby.store.conversations import MembersChange, NewConversation
 from tests.contract.store_adapters import NOW, rows
 from tests.contract.store_chat import clear, contents, differences, ending_after
+from tests.contract.store_chats import settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,6 +101,7 @@ def fill(store: SqlStore) -> None:
         register(store, (f"m{number}", OLD if number < 8 else NOW), sender_id=GROUP[number % 2])
         if number == 4:
             store.conversations.change([MembersChange("c", ["mia"], ["leo"])])
+            settle(store)
     store.conversations.register([NewMessage("o", "other", "ann", OLD)], now=NOW)
     for reader, msg_ids in {
         "eve": ["m0", "m1", "m2", "m3", "m8"],

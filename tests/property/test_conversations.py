@@ -214,7 +214,9 @@ class Conversations(RuleBasedStateMachine):
         self.members[conversation_id] = (members | add) - remove
 
     def leave(self, conversation_id: str, leavers: set[str]) -> None:
-        """Some have left."""
+        """Some have left, and that is settled."""
+        while self.store.conversations.settle():
+            pass
         for sent in self.sent.values():
             if sent.conversation_id == conversation_id:
                 sent.left |= leavers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -19,6 +19,8 @@ from tests.unit.eventually import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from seenby.store.sql import SqlStore
 
 NOW_MS = 1_704_067_200_000
 
@@ -46,10 +48,10 @@ class Begun:
         self.old = 0
         self.before: set[int] = set()
 
-    def settle(self, limit: int) -> int:
-        """Settle one leaving."""
+    def settle(self) -> bool:
+        """Settle a piece."""
         self._store.ping()
-        settled = min(limit, self.leavings)
+        settled = self.leavings > 0
         self.leavings -= settled
         return settled
 
@@ -93,7 +95,8 @@ async def upkeep_of(store: KeptStore, receipt_days: int | None = None) -> AsyncI
     """An upkeep that keeps events for 30 days and devices for 90; closed with the block."""
     threads = StoreThreads(store)
     upkeep = Upkeep(
-        threads,
+        # All that upkeep asks of a store.
+        cast("StoreThreads[SqlStore]", threads),
         event_days=30,
         device_days=90,
         receipt_days=receipt_days,

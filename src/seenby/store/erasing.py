@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 SCAN = 10
 """Rows that are read for each that may be changed."""
 
-CONVERSATIONS = 50
+CONVERSATIONS = 10
 """Conversations that are left in one step, each in a transaction of its own."""
 
 BATCHES = 20
@@ -143,7 +143,9 @@ class Erasing:
         # Members and messages.
         mine = "FROM members AS i WHERE i.user_id = :user_id"
         self._find_joined = text(f"SELECT i.conversation_id {mine} AND i.until IS NULL LIMIT :most")
-        self._find_unsettled = text(f"SELECT i.since {mine} AND i.settled < i.until LIMIT 1")
+        self._find_unsettled = text(
+            f"SELECT i.conversation_id {mine} AND i.settled < i.until LIMIT 1"
+        )
         self._find_left = text(
             f"SELECT i.conversation_id, i.user_id, i.since {mine} AND i.settled >= i.until"
             " LIMIT :most"
@@ -254,7 +256,7 @@ class Erasing:
         return self._writing.run(partial(self._step, user_id=user_id, limit=limit))
 
     def _leave(self, user_id: str) -> bool:
-        """Leave some conversations; whether there was one to leave."""
+        """Leave some conversations, or settle a piece; whether there was anything to do."""
         joined = self._writing.run(
             lambda connection: connection.rows(
                 self._find_joined, user_id=user_id, most=CONVERSATIONS
@@ -268,7 +270,7 @@ class Erasing:
         unsettled = self._writing.run(
             lambda connection: connection.rows(self._find_unsettled, user_id=user_id)
         )
-        return bool(unsettled) and self._conversations.settle(CONVERSATIONS) > 0
+        return bool(unsettled) and self._conversations.settle(unsettled[0])
 
     def _step(self, connection: Connection, user_id: str, limit: int) -> bool:
         with connection.transaction():

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 
 from seenby.errors import ConfigError
 from seenby.store.connections import Fault
-from seenby.store.statements import document
+from seenby.store.statements import NUMBER, document
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -183,9 +183,13 @@ class Sqlite:
         return []
 
     def rows(self, name: str, columns: dict[str, str]) -> str:
-        """The document *name* as a table ``j``."""
+        """The document *name* as a table ``j``.
+
+        Without CAST a number is not looked up by index where a whole key is compared.
+        """
         unfolded = ", ".join(
-            f"json_extract(value, '$[{place}]') AS {column}" for place, column in enumerate(columns)
+            f"{_typed(place, kind)} AS {column}"
+            for place, (column, kind) in enumerate(columns.items())
         )
         return f"(SELECT {unfolded} FROM json_each(:{name})) AS j"
 
@@ -228,3 +232,8 @@ class Sqlite:
     def text(self, statement: str) -> str:
         """Nothing to change: ``:name`` is SQLite's own way."""
         return statement
+
+
+def _typed(place: int, kind: str) -> str:
+    value = f"json_extract(value, '$[{place}]')"
+    return f"CAST({value} AS INTEGER)" if kind == NUMBER else value
