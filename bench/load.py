@@ -1,7 +1,7 @@
 """The load: each kind is a process of its own, so that its CPU time is not counted as seenby's.
 
-Marks come from ``seenby bench``, deliveries from ``bench.deliver``, and what the kernel itself
-asks for a delivery from ``limit.c``.
+Marks come from ``seenby bench``, those of conversations from ``bench.members``, deliveries from
+``bench.deliver``, and what the kernel itself asks for a delivery from ``limit.c``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from tests.servers.seenby import COMMAND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from tests.servers.seenby import Seenby
 
 ROOT = Path(__file__).parents[1]
 
@@ -106,7 +108,7 @@ def _answer(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 class Stage:
-    """Speaks to a running ``bench.deliver``."""
+    """Speaks to a running ``bench.deliver`` or ``bench.members``."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -114,17 +116,39 @@ class Stage:
     def order(self, what: str, **arguments: object) -> dict[str, Any]:
         """Have something done; what came of it."""
         if self._process.stdin is None:
-            raise LoadError("bench.deliver takes no orders")
+            raise LoadError("the load generator takes no orders")
         print(json.dumps({"do": what, **arguments}), file=self._process.stdin, flush=True)
         return _answer(self._process)
+
+    def mark(self, pids: Mapping[str, int], what: str, **arguments: object) -> Marks:
+        """The same, and the CPU time that these processes used meanwhile."""
+        clock = Clock(**pids)
+        return Marks(self.order(what, **arguments), clock.used())
 
 
 @contextmanager
 def stage(brokers: str, epoch: str, folder: Path) -> Iterator[Stage]:
     """A process that fills topics; ``sink.c``, compiled into *folder*, takes what gateways send."""
-    command = [sys.executable, "-m", "bench.deliver", brokers, epoch, compiled("sink", folder)]
+    with _obeying("bench.deliver", brokers, epoch, compiled("sink", folder)) as hall:
+        yield hall
+
+
+@contextmanager
+def members(api: Seenby, gateway: Seenby, **more: object) -> Iterator[Stage]:
+    """A process of members who mark, and senders who listen; *more*: see ``bench.members``."""
+    with _obeying("bench.members") as hall:
+        hall.order("connect", api=api.api, gateway=gateway.gateway, **more)
+        yield hall
+
+
+@contextmanager
+def _obeying(module: str, *arguments: str) -> Iterator[Stage]:
     with subprocess.Popen(  # noqa: S603 -- our own
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             yield Stage(process)

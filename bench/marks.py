@@ -77,10 +77,10 @@ def all_in(bench: Bench) -> None:
 
 
 @contextmanager
-def apart(bench: Bench) -> Iterator[tuple[Seenby, Seenby, dict[str, int]]]:
-    """An API and a gateway on an empty database, and whose CPU time counts."""
+def apart(bench: Bench, **more: str) -> Iterator[tuple[Seenby, Seenby, dict[str, int]]]:
+    """An API and a gateway on an empty database, and whose CPU time counts; *more*: settings."""
     world = bench.world
-    settings = world.settings(world.database(), world.topic())
+    settings = world.settings(world.database(), world.topic()) | more
     with world.running("api", settings) as api, world.running("gateway", settings) as gateway:
         pids = {
             "API": api.process.pid,

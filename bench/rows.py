@@ -184,6 +184,24 @@ ROWS = (
         "30,000/s the 99th percentile was 67 to 94 ms",
     ),
     Row(
+        "registered",
+        "CPU per mark on registered messages against unregistered ones, groups of 10",
+        (
+            Figure("readers' own devices told", "times", 1.5),
+            Figure("not told", "times", 1.5),
+        ),
+    ),
+    Row(
+        "unread",
+        "unread counts of a user with 500 conversations and 100,000 messages",
+        (Figure("MariaDB", "ms", 5), Figure("SQLite", "ms", 5)),
+    ),
+    Row(
+        "one-message",
+        "marks/s of one message read by 100,000, against as many messages' of 500 senders",
+        (Figure("", "times", 0.7, at_least=True),),
+    ),
+    Row(
         "start",
         "start to ready, embedded",
         (Figure("", "s", 1),),

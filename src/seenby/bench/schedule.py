@@ -15,10 +15,12 @@ class Schedule:
         rate: requests per second; 0 for the closed loop.
         begin: the first request's time, in seconds of the caller's clock.
         end: no request begins from here on.
+        most: no more than so many begin; None: as many as there is time for.
     """
 
-    def __init__(self, rate: float, begin: float, end: float) -> None:
+    def __init__(self, rate: float, begin: float, end: float, most: int | None = None) -> None:
         self._rate = rate
+        self._most = most
         self._begin = begin
         self._taken = 0
         self.end = end
@@ -30,7 +32,7 @@ class Schedule:
     def take(self, now: float) -> float | None:
         """The time at which the next request was meant to begin; None when it is not due yet."""
         meant = self.due_at if self._rate else now
-        if meant > now or meant >= self.end:
+        if meant > now or meant >= self.end or self._taken == self._most:
             return None
         self._taken += 1
         return meant

@@ -31,6 +31,11 @@ class TestClosedLoop:
         assert schedule.take(20.0) is None
         assert schedule.left() == 0
 
+    def test_no_more_begin_than_were_asked_for(self) -> None:
+        """However much time there is: a slice of load is a number of requests."""
+        schedule = Schedule(0, begin=0.0, end=math.inf, most=2)
+        assert [schedule.take(1.0) for _ in range(3)] == [1.0, 1.0, None]
+
 
 class TestOpenLoop:
     def test_requests_are_meant_for_fixed_times(self) -> None:
