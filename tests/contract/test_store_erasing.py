@@ -11,8 +11,10 @@ import pytest
 from seenby.errors import Forbidden
 from seenby.model import ERASED, Kind, Mark, NewMessage, Position, Receipt
 from seenby.rules import Rules
+from seenby.store import settling
 from seenby.store.base import Ack, Want
 from seenby.store.conversations import MembersChange, NewConversation
+from seenby.tally import Message
 from tests.contract.store_adapters import NOW, rows
 from tests.contract.store_chat import (
     clear,
@@ -21,6 +23,7 @@ from tests.contract.store_chat import (
     ending_after,
     naming,
 )
+from tests.contract.store_chats import settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -91,6 +94,7 @@ def fill(store: SqlStore) -> None:
     store.recording.withdraw("g2", BOB, now=NOW + 1, lease=0.0)
     store.recording.withdraw("w1", BOB, now=NOW + 2, lease=0.0)
     chat.change([MembersChange("past", [], [BOB])])
+    settle(store)
     position = Position(store.epoch(), 1)
     store.acknowledge(
         [Ack(user, device, position) for user in (BOB, "ann") for device in ("phone", "web")],
@@ -297,14 +301,51 @@ def test_what_a_person_does_while_being_erased_goes_too(chat: SqlStore) -> None:
 
 
 def test_a_person_who_is_added_meanwhile_leaves_again(chat: SqlStore) -> None:
-    """Until the end no membership is forgotten."""
+    """Between any two steps, and reads what came before and after: it all goes, and is counted."""
+    step, ended = 0, False
+    while not ended:
+        clear(chat)
+        fill(chat)
+        chat.erasing.ask(BOB, now=NOW)
+        for _ in range(step):
+            ended = chat.erasing.step(BOB, limit=5)
+        if not ended:
+            chat.conversations.change([MembersChange("group", [BOB], [])])
+            chat.conversations.register(
+                [NewMessage(f"again{n}", "group", "ann") for n in range(3)], now=NOW
+            )
+            read(chat, BOB, "again0", "again2")
+            chat.record([Mark("g4", BOB, "", "")], now=NOW, lease=0.0)
+            read(chat, "eve", "again0")
+            erase(chat, limit=5)
+        assert gone(chat)
+        assert differences(chat) == []
+        step += 1
+    assert step > 20
+
+
+def test_a_long_leaving_goes_in_pieces(chat: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the person's own, in steps as small as those of any other leaving."""
+    monkeypatch.setattr(settling, "CHUNK", 2)
+    chat.conversations.change([MembersChange("others", [], ["eve"])])
     chat.erasing.ask(BOB, now=NOW)
-    for _ in range(8):
+    # They leave; then two pieces in each of two conversations, and three in one of six messages.
+    for _ in range(1 + 2 + 2 + 3):
         assert not chat.erasing.step(BOB, limit=5)
-    chat.conversations.change([MembersChange("group", [BOB], [])])
+    assert rows(chat, "SELECT user_id FROM leavers") == [("eve",)]
+    assert rows(chat, "SELECT stage FROM erasures") == [(0,)]
     erase(chat)
-    assert gone(chat)
+    settle(chat)
     assert differences(chat) == []
+
+
+def test_a_message_of_an_erased_person_may_be_registered_again(chat: SqlStore) -> None:
+    """It is answered as it stands, and nobody is named."""
+    erase(chat)
+    [message] = chat.conversations.register([NewMessage("g1", "group", BOB)], now=NOW)
+    assert isinstance(message, Message)
+    assert message.sender_id == ERASED
+    assert gone(chat)
 
 
 def test_others_go_on_meanwhile(adapter: Adapter, chat: SqlStore) -> None:

@@ -67,7 +67,7 @@ class TestUnread:
         assert store.reading.unread_counts("ann") == store.reading.unread_counts("eve") == []
 
     def test_messages_come_the_oldest_first(self, store: SqlStore) -> None:
-        """By the time of sending, then by conversation and number; in pages."""
+        """Each conversation in its own order, the next one always the oldest; in pages."""
         chat(store)
         chat(store, conversation_id="c2")
         store.conversations.register(
@@ -80,14 +80,14 @@ class TestUnread:
             ],
             now=NOW,
         )
-        assert unread_ids(store, "bob") == ["m3", "m4", "m2", "m5"]
-        assert unread_ids(store, "bob", "c1") == ["m3", "m4", "m2"]
+        assert unread_ids(store, "bob") == ["m4", "m3", "m2", "m5"]
+        assert unread_ids(store, "bob", "c1") == ["m4", "m3", "m2"]
         assert unread_ids(store, "bob", "c9") == []
         assert unread_ids(store, "ann") == ["own"]
         page = store.reading.unread("bob", conversation_id=None, limit=2, offset=1)
-        assert [message.msg_id for message in page] == ["m4", "m2"]
-        known = store.reading.messages(["m4", "m2"])
-        assert page == [known["m4"], known["m2"]]
+        assert [message.msg_id for message in page] == ["m3", "m2"]
+        known = store.reading.messages(["m3", "m2"])
+        assert page == [known["m3"], known["m2"]]
         assert store.reading.unread("bob", conversation_id=None, limit=2, offset=4) == []
 
     def test_reading_in_any_order_counts_down_to_nothing(self, store: SqlStore) -> None:

@@ -151,6 +151,9 @@ class Erasing:
             " LIMIT :most"
         )
         self._find_any = text(f"SELECT i.since {mine} LIMIT 1")
+        self._find_back = text(
+            f"SELECT i.since {mine} AND (i.until IS NULL OR i.settled < i.until) LIMIT 1"
+        )
         times = words.rows("times", {"conversation_id": ID, "user_id": ID, "since": NUMBER})
         self._delete_members = text(
             words.delete("members", "conversation_id, user_id, since", times, "1 = 1")
@@ -279,6 +282,9 @@ class Erasing:
                 return True
             erasure = Erasure(user_id, Stage(rows[0][1]), *rows[0][2:])
             further = self._stages[erasure.stage](connection, erasure, limit)
+            if further.stage is Stage.DONE and connection.rows(self._find_any, user_id=user_id):
+                # They were added again.
+                further = erasure.at(Stage.LEAVING)
             if further.stage is Stage.DONE:
                 connection.change(self._finish, user_id=user_id)
             else:
@@ -294,16 +300,14 @@ class Erasing:
         return erasure if more else erasure.at(Stage.EVENTS)
 
     def _delete_receipts(self, connection: Connection, erasure: Erasure, limit: int) -> Erasure:
-        end = self._delete_read(connection, erasure, limit)
-        if end is None:
-            return erasure.at(Stage.MEMBERS, erasure.place)
-        return erasure.at(Stage.RECEIPTS, erasure.place, end)
+        return self._delete_read(connection, erasure, limit) or erasure.at(
+            Stage.MEMBERS, erasure.place
+        )
 
     def _look_again(self, connection: Connection, erasure: Erasure, limit: int) -> Erasure:
         if self._disown(connection, erasure.user_id, limit):
             return erasure
-        end = self._delete_read(connection, erasure, limit)
-        return erasure.at(Stage.STREAM) if end is None else erasure.at(Stage.LATE, "", end)
+        return self._delete_read(connection, erasure, limit) or erasure.at(Stage.STREAM)
 
     def _disown(self, connection: Connection, user_id: str, limit: int) -> bool:
         """Name nobody as the sender of the next messages; whether there may be more."""
@@ -337,8 +341,8 @@ class Erasing:
         [(highest,)] = connection.rows(self._highest)
         return erasure.at(Stage.RECEIPTS, str(highest))
 
-    def _delete_read(self, connection: Connection, erasure: Erasure, limit: int) -> int | None:
-        """Delete the person's own of the next receipts; the last id, None when all are done.
+    def _delete_read(self, connection: Connection, erasure: Erasure, limit: int) -> Erasure | None:
+        """Delete the person's own of the next receipts; None when all are done.
 
         Nothing is registered under these locks: who registers a message locks its receipts.
         """
@@ -350,7 +354,7 @@ class Erasing:
             self._find_receipts, user_id=user_id, after=after, end=end, most=limit
         )
         if not found:
-            return int(end)
+            return erasure._replace(number=end)
         msg_ids = singles(sorted({msg_id for _, msg_id in found}))
         ids = singles(number for number, _ in found)
         registered, receipts = connection.together(
@@ -360,6 +364,10 @@ class Erasing:
         if sorted(still) != sorted(registered):
             raise Changed
         known = {msg_id for (msg_id,) in registered}
+        if known and connection.rows(self._find_back, user_id=user_id):
+            # They were added again, and may have marked: all is counted so as they leave. Asked
+            # after the lock: whoever made one of these receipts as a member is seen as one.
+            return erasure.at(Stage.LEAVING)
         own: list[int] = []
         sent: list[int] = []
         counted: list[str] = []
@@ -380,7 +388,7 @@ class Erasing:
         )
         if events:
             connection.change(self._blank, events=document(sorted(events)))
-        return found[-1][0] if len(found) == limit else int(end)
+        return erasure._replace(number=found[-1][0] if len(found) == limit else end)
 
     def _forget_members(self, connection: Connection, erasure: Erasure, limit: int) -> Erasure:
         """Delete times in conversations that are over and settled."""

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import heapq
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -82,7 +84,7 @@ class Reading:
             " AND m.number > :base AND m.sender_id <> :user_id"
             " AND NOT EXISTS (SELECT 1 FROM receipts AS r"
             " WHERE r.msg_id = m.msg_id AND r.reader_id = :user_id)"
-            " ORDER BY m.sent_at, m.number LIMIT :most"
+            " ORDER BY m.number LIMIT :most"
         )
 
     def messages(self, msg_ids: Sequence[str]) -> dict[str, Message]:
@@ -130,9 +132,10 @@ class Reading:
     def unread(
         self, user_id: str, *, conversation_id: str | None, limit: int, offset: int
     ) -> list[Message]:
-        """What a user has not read, the oldest first.
+        """What a user has not read: the oldest first, each conversation in its own order.
 
-        Where a conversation is read to its end, its messages are not looked at.
+        So of each conversation only its first unread messages are looked at, and none where it is
+        read to its end.
 
         Args:
             user_id: the user.
@@ -157,12 +160,14 @@ class Reading:
                 )
                 for each, base in connection.rows(bases, **whose)
             ]
-            found: list[Message] = []
+            found: list[list[Message]] = []
             for start in range(0, len(asked), TOGETHER):
-                for rows in connection.together(*asked[start : start + TOGETHER]):
-                    found += [Message(*row) for row in rows]
-            return found
+                found += [
+                    [Message(*row) for row in rows]
+                    for rows in connection.together(*asked[start : start + TOGETHER])
+                ]
+            # A merge takes the oldest of those that come next, one from each conversation.
+            merged = heapq.merge(*found, key=lambda each: (each.sent_at, each.conversation_id))
+            return list(islice(merged, offset, offset + limit))
 
-        found = self._connections.run(work)
-        found.sort(key=lambda message: (message.sent_at, message.conversation_id, message.number))
-        return found[offset : offset + limit]
+        return self._connections.run(work)

@@ -143,20 +143,23 @@ class Registering:
         self, connection: Connection, messages: Sequence[NewMessage], now: int
     ) -> list[Message | NotFound | Conflict]:
         statements = self._statements
-        senders = sorted({each.sender_id for each in messages})
-        _, locked, there = connection.together(
-            told(statements.begin),
+        msg_ids = singles({each.msg_id for each in messages})
+        # What is there already touches nobody's stream: its sender may have been erased.
+        [old] = connection.together(told(self._find_messages, messages=msg_ids))
+        there = {row[0] for row in old}
+        senders = sorted({each.sender_id for each in messages if each.msg_id not in there})
+        said = [told(statements.begin)]
+        if senders:
             # By 0: that locks them.
-            told(
-                statements.raise_heads,
-                rows=[(user_id, 0, 0) for user_id in senders],
-                users=singles(senders),
-            ),
+            heads = [(user_id, 0, 0) for user_id in senders]
+            said.append(told(statements.raise_heads, rows=heads, users=singles(senders)))
+        *_, locked, found = connection.together(
+            *said,
             told(
                 self._lock_all,
                 conversations=singles(sorted({each.conversation_id for each in messages})),
             ),
-            told(self._find_messages, messages=singles({each.msg_id for each in messages})),
+            told(self._find_messages, messages=msg_ids),
         )
         conversations = {row[0]: Conversation(*row) for row in locked}
         members = self._since(
@@ -167,7 +170,7 @@ class Registering:
                 if each.conversation_id in conversations
             },
         )
-        known = {row[0]: Message(*row) for row in there}
+        known = {row[0]: Message(*row) for row in found}
         made: list[Message] = []
         outcomes: list[Message | NotFound | Conflict] = []
         for each in messages:
