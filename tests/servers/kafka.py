@@ -261,6 +261,11 @@ def _version() -> str:
     return found.group(1)
 
 
+def program(main: str) -> list[str]:
+    """How one of Kafka's own programs begins, by its class; its arguments follow."""
+    return _java(main)
+
+
 def _java(main: str, *jvm: str, heap: str = "256m") -> list[str]:
     java = shutil.which("java")
     if java is None:
