@@ -1,4 +1,4 @@
-"""docs/howto/chat-backend.md is run as it stands, and each answer is what the page shows.
+"""docs/howto: the commands of chat-backend.md as they stand, and what both pages say in words.
 
 A block of shell is a command. One that starts seenby, or watches, goes on in a terminal of its own;
 the others run one after the other in the same shell. The block after a command is its answer;
@@ -15,10 +15,11 @@ import sys
 from functools import partial
 from itertools import pairwise, takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from tests.acceptance.devices import Api
 from tests.servers.kafka import program
 from tests.servers.ports import free_port
 from tests.servers.process import ServerProcess
@@ -28,9 +29,11 @@ from tests.servers.wait import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tests.acceptance.conftest import Launch
     from tests.servers.kafka import Kafka
 
     Read = Callable[..., "Reader"]
+    Start = Callable[..., "Chat"]
 
 PAGE = Path(__file__).parents[2] / "docs/howto/chat-backend.md"
 PARTS = re.compile(
@@ -281,3 +284,175 @@ def test_the_page_on_mariadb_and_kafka(reader: Read, mariadb_url: str) -> None:
     one.follow([block for block in page if block not in topics])
 
     assert unseen(one) == []
+
+
+class Chat:
+    """A group of alice and four readers, over HTTP."""
+
+    def __init__(self, url: str) -> None:
+        self.api = Api(url)
+        self.members("alice", "bob", "carol", "dan", "eve")
+        self.send("m1")
+
+    def ask(self, method: str, path: str, body: object = None, expect: int = 200) -> Any:
+        """The answer, which must have this status."""
+        status, answer = self.api.request(method, f"/api/v1/{path}", body)
+        assert status == expect, answer
+        return answer
+
+    def members(self, *user_ids: str) -> Any:
+        """These are the members."""
+        group = {"type": "group", "members": user_ids}
+        return self.ask("PUT", "conversations/team", group)
+
+    def send(self, msg_id: str, sender: str = "alice", **more: str) -> Any:
+        """Register a message."""
+        message = {"msg_id": msg_id, "conversation_id": "team", "sender_id": sender}
+        return self.ask("POST", "messages", message | more)
+
+    def mark(self, msg_id: str, reader: str, expect: int = 200, **more: str) -> Any:
+        """Mark as read."""
+        return self.ask(
+            "POST", "messages/read", {"msg_id": msg_id, "reader_id": reader, **more}, expect
+        )
+
+    def hide(self, user_id: str) -> None:
+        """Somebody hides."""
+        self.ask("PUT", f"users/{user_id}/settings", {"send_receipts": False})
+
+    def read_of(self, msg_id: str, viewer: str = "alice") -> tuple[int, int]:
+        """How many have read a message, of how many."""
+        answer = self.ask("GET", f"messages/receipts?msg_id={msg_id}&user_id={viewer}")
+        return answer["count"], answer["member_count"]
+
+    def unread(self, user_id: str) -> int:
+        """How much somebody has not read."""
+        count: int = self.ask("GET", f"messages/unread/count?user_id={user_id}")["count"]
+        return count
+
+
+@pytest.fixture
+def start(launch: Launch) -> Iterator[Start]:
+    """``start(**settings)``: the chat on a server with these settings."""
+    chats: list[Chat] = []
+
+    def make(**settings: str) -> Chat:
+        chats.append(Chat(launch("serve", **settings).api))
+        return chats[-1]
+
+    yield make
+    for chat in chats:
+        chat.api.close()
+
+
+class TestWhenToCall:
+    def test_every_call_may_be_repeated(self, start: Start) -> None:
+        """A repeat of members or of a message changes nothing; another sender is refused."""
+        chat = start()
+        before = chat.members("alice", "bob", "carol", "dan", "eve")
+        change = {"add": ["bob"], "remove": ["zoe"]}
+        first = chat.send("m1")
+
+        assert chat.ask("POST", "conversations/team/members", change) == before
+        assert chat.send("m1") == first
+        other = {"msg_id": "m1", "conversation_id": "team", "sender_id": "bob"}
+        assert chat.ask("POST", "messages", other, expect=409)["code"] == "conflict"
+
+    def test_the_conversation_comes_first(self, start: Start) -> None:
+        """A message of a conversation that is not registered is refused with 404."""
+        message = {"msg_id": "m9", "conversation_id": "nowhere", "sender_id": "alice"}
+
+        assert start().ask("POST", "messages", message, expect=404)["code"] == "not_found"
+
+    def test_a_mark_that_overtakes_its_message(self, start: Start) -> None:
+        """It counts when the message is registered, if it names sender and conversation."""
+        chat = start()
+        chat.mark("m2", "bob", sender_id="alice", conversation_id="team")
+        chat.mark("m2", "carol", expect=400)
+        chat.send("m2")
+
+        assert chat.read_of("m2") == (1, 4)
+        assert (chat.unread("bob"), chat.unread("carol")) == (1, 2)
+
+    def test_registered_messages_only(self, start: Start) -> None:
+        """With SEENBY_UNREGISTERED=reject a mark that overtakes its message is answered 404."""
+        chat = start(SEENBY_UNREGISTERED="reject")
+
+        chat.mark("m2", "bob", expect=404, sender_id="alice", conversation_id="team")
+
+    def test_back_filling_in_silence(self, start: Start) -> None:
+        """With receipts forced off unread counts follow, and no sender is told or counts."""
+        chat = start(SEENBY_RECEIPTS_FORCED="off", SEENBY_SYNC_READER="false")
+        up_to = {"user_id": "bob", "conversation_id": "team", "up_to_msg_id": "m1"}
+        chat.send("m2", sent_at="2026-01-01T00:00:00Z")
+
+        assert chat.ask("POST", "conversations/read", up_to)["rows_affected"] == 1
+        assert chat.unread("bob") == 1
+        assert chat.read_of("m1") == (0, 4)
+        assert [chat.ask("GET", f"users/{u}/receipts")["head"] for u in ("alice", "bob")] == [0, 0]
+
+    def test_who_comes_and_goes(self, start: Start) -> None:
+        """Bots send without being members, leavers count where they read, the rest starts anew."""
+        chat = start()
+        chat.send("m2", sender="bot")
+        chat.mark("m1", "bob")
+        chat.members("alice", "carol", "dan", "eve", "leo")
+        assert (chat.read_of("m1"), chat.read_of("m2", "bot")) == ((1, 4), (0, 4))
+        chat.mark("m1", "leo", expect=403)
+        chat.mark("m2", "bob")
+        assert chat.read_of("m2", "bot") == (1, 5)
+        chat.members("alice", "bob", "carol", "dan", "eve", "leo")
+
+        assert (chat.unread("leo"), chat.unread("bob")) == (0, 0)
+
+
+class TestPrivacy:
+    def test_who_hides_looks_like_who_has_not_read(self, start: Start) -> None:
+        """A hidden reader is in no count and no list of readers, whoever asks."""
+        chat = start(SEENBY_RECEIPTS_VISIBLE_TO="members")
+        chat.hide("bob")
+        chat.mark("m1", "bob")
+        for viewer in ("&user_id=alice", "&user_id=carol", ""):
+            seen = chat.ask("GET", f"messages/receipts?msg_id=m1{viewer}")
+            left = chat.ask("GET", f"messages/receipts?msg_id=m1&unread=true{viewer}")
+            assert (seen["count"], seen["receipts"], left["unread"][0]) == (0, [], "bob")
+
+        assert chat.unread("bob") == 0
+        assert chat.ask("GET", "users/alice/receipts")["head"] == 0
+
+    def test_a_leaving_shows_who_was_counted(self, start: Start) -> None:
+        """Of hidden readers who leave, those who were counted stay in the audience."""
+        chat = start(SEENBY_COUNT_HIDDEN="true")
+        chat.hide("bob")
+        chat.mark("m1", "bob")
+        chat.members("alice", "dan", "eve")
+
+        assert chat.read_of("m1") == (1, 3)
+
+    @pytest.mark.parametrize(("count_hidden", "count"), [("true", 2), ("false", 1)])
+    def test_a_wish_changes_no_receipt(self, start: Start, count_hidden: str, count: int) -> None:
+        """Who was named stays named, who was hidden stays hidden, whatever is wished later."""
+        chat = start(SEENBY_COUNT_HIDDEN=count_hidden)
+        chat.hide("bob")
+        chat.mark("m1", "bob")
+        chat.mark("m1", "carol")
+        chat.ask("PUT", "users/bob/settings", {"send_receipts": True})
+        chat.hide("carol")
+        seen = chat.ask("GET", "messages/receipts?msg_id=m1")
+
+        assert [receipt["reader_id"] for receipt in seen["receipts"]] == ["carol"]
+        assert seen["count"] == count
+
+    def test_who_hides_sees_no_names(self, start: Start) -> None:
+        """With SEENBY_RECIPROCAL a sender who hides gets counts of crowds, and no list."""
+        chat = start(SEENBY_RECIPROCAL="true")
+        chat.hide("alice")
+        chat.mark("m1", "bob")
+        seen = chat.ask("GET", "messages/receipts?msg_id=m1&user_id=alice")
+        left = chat.ask("GET", "messages/receipts?msg_id=m1&user_id=alice&unread=true")
+        told = chat.ask("GET", "users/alice/receipts")
+
+        assert (seen["count"], seen["receipts"], seen["names"]) == (1, [], False)
+        assert (left["unread"], left["names"]) == ([], False)
+        assert told["receipts"] == []
+        assert [update["type"] for update in told["updates"]] == ["read_count"]
