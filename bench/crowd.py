@@ -51,6 +51,8 @@ def one_message(bench: Bench) -> None:
                 for run in runs.values():
                     for problem in _problems(run):
                         readings.problem(ROW, problem)
+                if not part and runs["one"].told["first"] > CONNECTIONS:
+                    readings.problem(ROW, "the first commit was not told at once")
                 one, many = (runs[kind].told["marks_per_second"] for kind in ("one", "many"))
                 readings.add(ROW, one / many)
                 for kind, run in (("one message", runs["one"]), ("many", runs["many"])):

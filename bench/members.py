@@ -109,6 +109,7 @@ class Counts:
         self._last = 0, of
         self._seq = 0
         self.wrong = 0
+        self.first = 0
         self.times: list[float] = []
 
     @property
@@ -127,6 +128,7 @@ class Counts:
         told = frame.read or 0, frame.of or 0
         if told[0] <= self._last[0] or told[1] != self._end[1] or frame.seq <= self._seq:
             self.wrong += 1
+        self.first = self.first or told[0]
         self._last, self._seq = told, frame.seq
         self.times.append(now)
 
@@ -182,7 +184,8 @@ class Members:
             self._welcomed += 1
         elif self._receipts is not None:
             self._receipts.took(socket, frame)
-        elif self._counts is not None and frame.msg_id == ONE:
+        elif self._counts is not None and (frame.type, frame.msg_id) == ("read_count", ONE):
+            # Senders are readers too: their devices are told what they read themselves.
             self._counts.took(frame, now)
 
     async def _mark(self, turns: Turns, count: int) -> dict[str, Any]:
@@ -228,6 +231,7 @@ class Members:
             "wrong": owed.wrong if owed else 0,
             "too_many": counts.too_many if counts else 0,
             "counts": len(counts.times) if counts else 0,
+            "first": counts.first if counts else 0,
             "sockets_lost": self._sockets.lost,
         }
 
