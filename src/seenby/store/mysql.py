@@ -117,6 +117,10 @@ class Mysql:
 
     missing = False
     begin = "START TRANSACTION"
+    snapshot = (
+        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+        "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+    )
     join = "STRAIGHT_JOIN"
     # Independent of the session's time zone, unlike UNIX_TIMESTAMP() in the hour that comes twice.
     now = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000)"

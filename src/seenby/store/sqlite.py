@@ -75,6 +75,7 @@ class Sqlite:
     returning = False
 
     begin = "BEGIN IMMEDIATE"
+    snapshot = ("BEGIN",)
     join = "CROSS JOIN"
     # julianday() counts days, to a millisecond; unixepoch('subsec') came with 3.42 only.
     now = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"

@@ -128,6 +128,11 @@ class Words(Protocol):
         ...
 
     @property
+    def snapshot(self) -> Sequence[str]:
+        """The statements that start a transaction which locks nothing and sees one moment."""
+        ...
+
+    @property
     def last_number(self) -> str:
         """The number that the database gave to the row inserted last."""
         ...
