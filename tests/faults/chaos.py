@@ -3,10 +3,13 @@
 Each looks at every frame and every answer at once and tells the ledger what may not be:
 
 - A mark is answered with one receipt, however often and wherever it is repeated.
-- A seq of a sender is one receipt for everybody, and a receipt has one seq.
-- Within a connection seqs follow each other without a gap, after a reset too.
-- Over connections: who says its seq goes on right behind it; a device with a stored position may
-  get some again, and skips none. Only a new epoch and trimming excuse more: ``Ledger.excused``.
+- A seq of a user's stream is one event for everybody.
+- Within a connection seqs rise, after a reset too.
+- Over connections: who says its seq goes on behind it; a device with a stored position may get
+  some again. Only a new epoch and trimming excuse more: ``Ledger.excused``.
+- What is passed over is noted (``Gap``). In the end the database must say that there was nothing
+  to be shown: an erased event, or for a silent client one that is no receipt.
+- A silent client is sent receipts and nothing else.
 """
 
 from __future__ import annotations
@@ -15,20 +18,13 @@ import contextlib
 import http.client
 import itertools
 import json
-import socket
-import struct
 import threading
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlencode, urlsplit
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 
-from websockets.client import ClientProtocol
-from websockets.frames import Frame, Opcode
-from websockets.http11 import Response
-from websockets.protocol import State
-from websockets.typing import Subprotocol
-from websockets.uri import parse_uri
+from tests.faults.link import PATIENCE, Gone, Socket
 
 if TYPE_CHECKING:
     import random
@@ -41,18 +37,52 @@ if TYPE_CHECKING:
 Kind = Literal["live", "silent", "seq", "position"]
 """Silent without a device_id and with one; seenby.v1 that says its seq, or its device_id only."""
 
-LOOK = 0.25
-"""Seconds that a client waits for a frame before it looks around."""
-
-PATIENCE = 30.0
-"""Seconds within which every question is answered, whatever breaks; pauses are far shorter."""
-
 PASSING = {"store_unavailable", "draining"}
 """Why a mark may be refused while things break; it is then made again."""
 
 
-class Gone(Exception):  # noqa: N818 -- no error: that is what sockets do here
-    """The socket has ended."""
+UPDATES = frozenset({"read_count", "read_withdrawn", "read_self", "unread_self"})
+"""Frames that clients of seenby.v1 are sent besides receipts."""
+
+
+class Told(NamedTuple):
+    """An event as a frame tells it, without the moment of the push.
+
+    ``at`` is 0 where the frame does not say when it was.
+    """
+
+    type: str
+    msg_id: str
+    reader_id: str
+    conversation_id: str
+    at: int
+    number: int | None
+    of: int | None
+    up_to: bool
+
+    @classmethod
+    def by(cls, frame: dict[str, Any]) -> Told:
+        """What a frame tells."""
+        return cls(
+            frame["type"],
+            frame["msg_id"],
+            frame.get("reader_id", ""),
+            frame["conversation_id"],
+            frame.get("read_at", frame.get("withdrawn_at", 0)),
+            frame.get("unread", frame.get("read")),
+            frame.get("of"),
+            frame.get("up_to", False),
+        )
+
+
+class Gap(NamedTuple):
+    """Seqs that a client was not sent: from *first* to before *end*."""
+
+    who: str
+    user: str
+    silent: bool
+    first: int
+    end: int
 
 
 class Ledger:
@@ -75,8 +105,8 @@ class Ledger:
         self.over = threading.Event()
         self.numbers = itertools.count()
         self._lock = threading.Lock()
-        self._receipt_at: dict[tuple[str, int], tuple[str, str]] = {}
-        self._seq_of: dict[tuple[str, str], int] = {}
+        self.gaps: set[Gap] = set()
+        self._told_at: dict[tuple[str, int], Told] = {}
 
     def problem(self, text: str) -> None:
         """Something happened that may not."""
@@ -98,117 +128,23 @@ class Ledger:
         with self._lock:
             self.failures[why] += 1
 
-    def pushed(self, who: str, sender: str, receipt: dict[str, Any]) -> None:
-        """A receipt with a place in the stream came to one of the sender's devices."""
-        seq, key = receipt["seq"], (receipt["msg_id"], receipt["reader_id"])
+    def pushed(self, who: str, user: str, frame: dict[str, Any]) -> None:
+        """An event with a place in the stream came to one of the user's devices."""
+        told = Told.by(frame)
         with self._lock:
-            at_seq = self._receipt_at.setdefault((sender, seq), key)
-            at_key = self._seq_of.setdefault(key, seq)
-        if (at_seq, at_key) != (key, seq):
-            self.problem(f"{who}: {key} at {seq}; others have {at_seq} there, and it at {at_key}")
+            before = self._told_at.setdefault((user, frame["seq"]), told)
+        if told != before:
+            self.problem(f"{who}: {told} at {frame['seq']}; others have {before} there")
 
-    def stream(self, sender: str) -> dict[int, tuple[str, str]]:
+    def passed_over(self, gap: Gap) -> None:
+        """A client was not sent some of a stream, and must not have been."""
+        with self._lock:
+            self.gaps.add(gap)
+
+    def stream(self, user: str) -> dict[int, Told]:
         """What was pushed of a stream, by seq."""
-        return {seq: key for (who, seq), key in self._receipt_at.items() if who == sender}
-
-
-class Socket:
-    """A WebSocket that hands a frame over before it writes the pong behind it."""
-
-    def __init__(
-        self, gateway: str, query: dict[str, str], *, v1: bool, slow: bool = False
-    ) -> None:
-        url = f"{gateway}?{urlencode(query)}"
-        parts = urlsplit(url)
-        self._eof = False
-        self._early: list[Frame] = []
-        self._protocol = ClientProtocol(
-            parse_uri(url), subprotocols=[Subprotocol("seenby.v1")] if v1 else None
-        )
-        self._socket = socket.socket()
-        try:
-            if slow:
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            self._socket.settimeout(PATIENCE)
-            self._socket.connect((parts.hostname, parts.port))
-            self._protocol.send_request(self._protocol.connect())
-            self._flush()
-            self._shake_hands()
-            self._socket.settimeout(LOOK)
-        except BaseException:
-            self._socket.close()
-            raise
-
-    def frames(self) -> list[dict[str, Any]]:
-        """Frames that came within LOOK seconds."""
-        events, self._early = self._early, []
-        if not events:
-            try:
-                self._pull()
-            except TimeoutError:
-                return []
-            except OSError as error:
-                raise Gone(repr(error)) from error
-            events = [e for e in self._protocol.events_received() if isinstance(e, Frame)]
-        return [json.loads(bytes(event.data)) for event in events if event.opcode is Opcode.TEXT]
-
-    def confirm(self) -> None:
-        """Answer pings and a close; raises Gone when nothing more will come."""
-        self._flush()
-        received = self._protocol.close_rcvd
-        if received is not None or self._eof or self._protocol.state is State.CLOSED:
-            raise Gone(f"{received}")
-
-    def send(self, frame: dict[str, Any]) -> None:
-        """Send a frame."""
-        if self._protocol.state is State.OPEN:
-            self._protocol.send_text(json.dumps(frame).encode())
-            self._flush()
-
-    def start_close(self) -> None:
-        """Say that nothing more will be sent; what is on its way is still read."""
-        if self._protocol.state is State.OPEN:
-            self._protocol.send_close(1000)
-            self._flush()
-
-    def cut(self, *, reset: bool = False) -> None:
-        """Close the connection without a word, perhaps with a reset."""
-        if reset:
-            linger = struct.pack("ii", 1, 0)
-            with contextlib.suppress(OSError):
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        self._socket.close()
-
-    def _shake_hands(self) -> None:
-        while not self._eof:
-            self._pull()
-            for event in self._protocol.events_received():
-                if isinstance(event, Frame):
-                    self._early.append(event)
-                elif (
-                    isinstance(event, Response)
-                    and event.status_code != http.client.SWITCHING_PROTOCOLS
-                ):
-                    raise Gone(f"status {event.status_code}")
-            if self._protocol.state is State.OPEN:
-                return
-        raise Gone("no handshake")
-
-    def _pull(self) -> None:
-        received = self._socket.recv(65536)
-        if received:
-            self._protocol.receive_data(received)
-        else:
-            self._eof = True
-            self._protocol.receive_eof()
-
-    def _flush(self) -> None:
-        try:
-            for part in self._protocol.data_to_send():
-                if part:
-                    self._socket.sendall(part)
-        except OSError as error:
-            raise Gone(repr(error)) from error
+        with self._lock:
+            return {seq: told for (who, seq), told in self._told_at.items() if who == user}
 
 
 class Client(threading.Thread):
@@ -315,38 +251,43 @@ class Client(threading.Thread):
                     self._ledger.problem(f"{self.name}: {frame}, having {self.seq}")
                 self.seq = self._before = frame["seq"]
             case "read_receipt":
-                self._receipt(frame)
-            case "read_receipts":
+                self._event(frame)
+            case "read_receipts" if self._batch:
                 for receipt in frame["receipts"]:
-                    self._receipt(receipt)
+                    self._event(receipt)
+            case update if update in UPDATES and self.kind in ("seq", "position"):
+                self._event(frame)
             case _:
                 self._ledger.problem(f"{self.name}: {frame}")
 
-    def _receipt(self, receipt: dict[str, Any]) -> None:
-        if "seq" not in receipt:
+    def _event(self, frame: dict[str, Any]) -> None:
+        if "seq" not in frame:
             # Published in one epoch, read in another.
             if not self._ledger.excused:
-                self._ledger.problem(f"{self.name}: {receipt} has no seq")
+                self._ledger.problem(f"{self.name}: {frame} has no seq")
             return
-        seq: int = receipt["seq"]
-        self._ledger.pushed(self.name, self.sender, receipt)
+        seq: int = frame["seq"]
+        self._ledger.pushed(self.name, self.sender, frame)
         if not (self._welcome and self._follows(seq)):
             self._ledger.problem(f"{self.name}: {seq}; here {self._before}, before {self.seq}")
         self._before, self.seq = seq, max(seq, self.seq or 0)
 
     def _follows(self, seq: int) -> bool:
-        excused = self._ledger.excused
+        """Whether what comes now may come now; what it leaves out is noted."""
+        excused, silent = self._ledger.excused, self.kind in ("live", "silent")
+        have = self.seq or 0
         if self._before is not None:
-            # A silent client is not told that something was trimmed under its feet.
-            later = excused and self.kind in ("live", "silent") and seq > self._before
-            return seq == self._before + 1 or later
-        match self.kind:
-            case "live":
-                return True
-            case "seq":
-                return seq == (self.seq or 0) + 1 or (self.seq is None and excused)
-            case _:
-                return seq <= (self.seq or 0) + 1 or excused
+            behind = self._before
+        elif self.kind == "live" or (self.kind != "seq" and seq <= have):
+            return True
+        else:
+            behind = have
+        # A silent client is not told that something was trimmed under its feet.
+        began = self._before is not None
+        trimmed = excused and (silent if began else self.kind != "seq" or self.seq is None)
+        if seq > behind + 1 and not trimmed:
+            self._ledger.passed_over(Gap(self.name, self.sender, silent, behind + 1, seq))
+        return seq > behind
 
 
 class Reader(threading.Thread):

@@ -10,23 +10,35 @@ from __future__ import annotations
 import os
 import random
 import secrets
-import signal
 import time
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from seenby.store.schema import migrate
 from seenby.store.sql import open_store
 from tests.acceptance.devices import Api
+from tests.faults.breaking import Faults
 from tests.faults.chaos import Client, Ledger, Reader
-from tests.servers.seenby import Seenby, get
+from tests.faults.chat import (
+    AGGREGATE_OVER,
+    CIRCLES,
+    HIDDEN,
+    Book,
+    Circle,
+    Guests,
+    Registrar,
+    prepare,
+)
+from tests.faults.truth import Truth
+from tests.servers.seenby import Seenby
 from tests.servers.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+    from threading import Thread
 
     from seenby.store.base import Head
     from seenby.store.sql import SqlStore
@@ -34,14 +46,14 @@ if TYPE_CHECKING:
     from tests.servers.kafka import Kafka
     from tests.servers.mariadb import MariaDB
 
-    Fault = Callable[[], None]
-
 GIVEN_SEED = "SEENBY_TEST_CHAOS_SEED"
 
 SETTINGS = {
     "SEENBY_STORE_RETRY": "2",
     # A slow device is closed soon.
     "SEENBY_SESSION_BYTES": "65536",
+    "SEENBY_AGGREGATE_OVER": str(AGGREGATE_OVER),
+    "SEENBY_COUNT_HIDDEN": "true",
 }
 
 DEVICES: tuple[tuple[Kind, bool, bool], ...] = (
@@ -55,149 +67,30 @@ DEVICES: tuple[tuple[Kind, bool, bool], ...] = (
 )
 """Of each sender: how it keeps its position, whether it takes batches, whether it is slow."""
 
+OWN_DEVICES: tuple[tuple[str, Kind, bool], ...] = (
+    ("named0", "seq", True),
+    ("named0", "position", False),
+    ("named0", "silent", False),
+    ("veiled0", "seq", False),
+    ("veiled0", "position", True),
+)
+"""Of readers of the chat: whose, how it keeps its position, whether it takes batches."""
+
 ARRIVES_WITHIN = 45.0
 """Seconds in which everything is everywhere once nothing breaks any more: what an instance had
 committed and not published when it was killed is found by a comparison, every 30 seconds."""
 
+REGISTERED_WITHIN = 60.0
+"""Seconds in which the group has noticed who died, and the rest has read what that one had."""
+
 SWEPT_WITHIN = 30.0
 """Seconds in which the outbox is empty when all its leases have run out."""
-
-AWAY = "seenby: the database is not available"
-"""The last word of a process that finds no database at its start."""
 
 
 @pytest.fixture
 def seed() -> int:
     """The seed of this run."""
     return int(os.environ.get(GIVEN_SEED) or secrets.randbelow(10**6))
-
-
-class Faults:
-    """What breaks, and how it is mended again. All of it happens in the calling thread.
-
-    Args:
-        chance: decides what breaks, and for how long.
-        processes: are started again, as by a supervisor, when they find no database.
-    """
-
-    def __init__(self, chance: random.Random, processes: Sequence[Seenby]) -> None:
-        self.kinds: list[Fault] = []
-        self.told: list[str] = []
-        self._chance = chance
-        self._processes = processes
-        self._broken: dict[object, tuple[float, Fault]] = {}
-        self._began = time.monotonic()
-
-    def rage(self, seconds: float) -> None:
-        """Break things for so long, then mend them all."""
-        end = time.monotonic() + seconds
-        following = time.monotonic()
-        while time.monotonic() < end:
-            self._mend(time.monotonic())
-            if time.monotonic() >= following:
-                self._chance.choice(self.kinds)()
-                following = time.monotonic() + self._chance.uniform(0.2, 2.5)
-            time.sleep(0.02)
-        while self._broken:
-            self._mend(time.monotonic())
-            time.sleep(0.02)
-        wait_until(
-            "every process serves", lambda: self._supervise() and all(map(alive, self._processes))
-        )
-
-    def killing(self, processes: Sequence[Seenby]) -> Fault:
-        """One of them dies and is started again."""
-
-        def fault() -> None:
-            process = self._chance.choice(processes)
-            if process not in self._broken:
-                process.kill()
-                self._break(process, f"{process.name} killed", process.process.start)
-
-        return fault
-
-    def draining(self, processes: Sequence[Seenby]) -> Fault:
-        """One of them is told to end, does so, and is started again."""
-
-        def fault() -> None:
-            process = self._chance.choice(processes)
-            if process not in self._broken and process.process.running:
-                process.process.send(signal.SIGTERM)
-
-                def back() -> None:
-                    process.stop()
-                    process.process.start()
-
-                self._break(process, f"{process.name} drains", back)
-
-        return fault
-
-    def pausing(self, processes: Sequence[Seenby]) -> Fault:
-        """One of them stands still for a while."""
-
-        def fault() -> None:
-            process = self._chance.choice(processes)
-            if process not in self._broken and process.process.running:
-                process.process.send(signal.SIGSTOP)
-                self._break(
-                    process,
-                    f"{process.name} stands still",
-                    lambda: process.process.send(signal.SIGCONT),
-                )
-
-        return fault
-
-    def ending(self, server: MariaDB | Kafka, how: Callable[[], None], back: Fault) -> Fault:
-        """The server ends, or stands still, until *back* mends it."""
-
-        def fault() -> None:
-            if server not in self._broken:
-                how()
-                self._break(server, f"{type(server).__name__} {how.__name__}", back)
-
-        return fault
-
-    def doing(self, what: Callable[[], object]) -> Fault:
-        """Something is done that breaks nothing for long."""
-
-        def fault() -> None:
-            what()
-            self._tell(what.__name__)
-
-        return fault
-
-    def _break(self, what: object, told: str, back: Fault) -> None:
-        self._tell(told)
-        self._broken[what] = (time.monotonic() + self._chance.choice([0, 0.3, 1, 3, 5]), back)
-
-    def _mend(self, now: float) -> None:
-        for what, (until, back) in list(self._broken.items()):
-            if until <= now:
-                back()
-                del self._broken[what]
-        self._supervise()
-
-    def _supervise(self) -> bool:
-        """Start what has ended because the database was away when it started."""
-        for process in self._processes:
-            if process not in self._broken and not process.process.running:
-                last = process.process.tail().splitlines()[-1]
-                assert last.startswith(AWAY), f"{process.name} has ended: {process.process.tail()}"
-                self._tell(f"{process.name} found no database")
-                process.process.start()
-        return True
-
-    def _tell(self, what: str) -> None:
-        self.told.append(f"{time.monotonic() - self._began:.1f} {what}")
-
-
-def alive(process: Seenby) -> bool:
-    """Whether a process answers."""
-    port = process.gateway_port if process.role == "gateway" else process.api_port
-    try:
-        return bool(get(f"http://127.0.0.1:{port}/health"))
-    except OSError:
-        return False
 
 
 class Stage:
@@ -208,26 +101,53 @@ class Stage:
         database: the address of the database.
         apis: where readers mark.
         gateways: where devices connect.
+        brokers: Kafka's; "" where there is none.
     """
 
     def __init__(
-        self, seed: int, database: str, apis: Sequence[Seenby], gateways: Sequence[Seenby]
+        self,
+        seed: int,
+        database: str,
+        apis: Sequence[Seenby],
+        gateways: Sequence[Seenby],
+        brokers: str = "",
     ) -> None:
         self.chance = random.Random(seed)
         self.ledger = Ledger(seed, apis, gateways)
         self.processes = [*apis, *(gateway for gateway in gateways if gateway not in apis)]
         self.faults = Faults(self.chance, self.processes)
         self._database = database
+        self._brokers = brokers
+        self._environment = apis[0].environment
         self._heads: dict[str, Head] = {}
+        self._book: Book | None = None
+        self._truth: Truth | None = None
         self._clients = [
             Client(self.ledger, sender, kind, self._child(), batch=batch, slow=slow)
             for sender in self.ledger.senders
             for kind, batch, slow in DEVICES
         ]
-        self._readers = [
+        self._readers: list[Thread] = [
             Reader(self.ledger, way, self._child())
             for way in ("http", "http", "batch", "socket", "socket")
         ]
+
+    def chat(self) -> None:
+        """A chat is at it too, with all that it can do."""
+        ledger, book = self.ledger, Book()
+        prepare(ledger, book, self._child())
+        self._clients += [
+            Client(ledger, user, kind, self._child(), batch=batch)
+            for user, kind, batch in OWN_DEVICES
+        ]
+        topic = self._environment.get("KAFKA_GROUP_MSG_TOPIC", "")
+        self._readers = [
+            *self._readers[2:],
+            Registrar(ledger, book, self._child(), self._brokers, topic),
+            Guests(ledger, book, self._child()),
+            *(Circle(ledger, book, self._child(), users) for users in CIRCLES),
+        ]
+        self._book = book
 
     def _child(self) -> random.Random:
         return random.Random(self.chance.random())
@@ -252,27 +172,49 @@ class Stage:
     def _settle(self) -> None:
         """Nothing breaks any more: all that was marked arrives, and the outbox empties."""
         self._wait_marks(50)
+        if self._book is not None:
+            self._wait("the chat has done all it can", self._book.is_full, 60)
         self.ledger.peace.set()
         self.ledger.no_more_marks.set()
         for reader in self._readers:
             reader.join(60)
         with closing(open_store(self._database)) as store:
-            # A mark whose reader was cut off may still be recorded now, so heads are asked again.
-            following = [client for client in self._clients if client.kind != "live"]
-
-            def all_arrived() -> bool:
-                _, self._heads = store.heads(self.ledger.senders)
-                return all(client.seq == self._heads[client.sender].head for client in following)
-
-            self._wait("every device has everything", all_arrived, ARRIVES_WITHIN)
-            epoch, heads = store.heads(self.ledger.senders)
+            truth, book = Truth(store, self.ledger), self._book
+            self._wait("every count is told", truth.counts_are_told, 30)
+            if book is not None:
+                self._wait(
+                    "the chat's topic is registered",
+                    lambda: truth.topic_is_registered(book),
+                    REGISTERED_WITHIN,
+                )
+            self._wait("every device has everything", lambda: self._arrived(store), ARRIVES_WITHIN)
             # The leases of what was killed would run out by themselves, in half a minute.
             waiting = store.connections.run(lambda link: link.rows("SELECT id FROM outbox"))
             store.release([number for (number,) in waiting])
             self._wait("the outbox is empty", lambda: store.outbox().rows == 0, SWEPT_WITHIN)
-            for sender, ends in heads.items():
-                self._compare_stream(store, sender, epoch, ends)
+            epoch, heads = store.heads(self.ledger.senders)
+            if self._book is None:
+                for sender, ends in heads.items():
+                    self._compare_stream(store, sender, epoch, ends)
+            else:
+                self._compare_chat(Truth(store, self.ledger), self._book, epoch)
             self._compare_answers(store)
+
+    def _arrived(self, store: SqlStore) -> bool:
+        """Whether every device has all there is; more may yet come from who was cut off."""
+        users = sorted({client.sender for client in self._clients})
+        _, heads = store.heads(users)
+        if heads != self._heads:
+            self._heads, self._truth = heads, Truth(store, self.ledger)
+        return all((client.seq or 0) == self._goal(client) for client in self._clients)
+
+    def _goal(self, client: Client) -> int:
+        """The last seq that a device must get."""
+        if client.kind == "live":
+            return client.seq or 0
+        if self._book is None or self._truth is None:
+            return self._heads[client.sender].head
+        return self._truth.last(client.sender, silent=client.kind == "silent")
 
     def _wait_marks(self, count: int) -> None:
         goal = len(self.ledger.answered) + count
@@ -288,27 +230,55 @@ class Stage:
 
     def _compare_stream(self, store: SqlStore, sender: str, epoch: str, ends: Head) -> None:
         """Over REST: no gap, no double; as many receipts as seqs; what was pushed, was that."""
-        stream: list[tuple[int, tuple[str, str]]] = []
-        after: int | None = ends.floor
-        with closing(Api(self.ledger.apis[0].api)) as api:
-            while after is not None:
-                query = f"after={after}&epoch={epoch}&limit=1000"
-                status, page = api.request("GET", f"/api/v1/users/{sender}/receipts?{query}")
-                assert status == 200, page
-                stream += [(r["seq"], (r["msg_id"], r["reader_id"])) for r in page["receipts"]]
-                after = page.get("next_after")
+        stream = [
+            (receipt["seq"], (receipt["msg_id"], receipt["reader_id"]))
+            for receipt in self._stream(sender, epoch, ends.floor)
+        ]
         [(receipts,)] = store.connections.run(
             lambda connection: connection.rows(
                 f"SELECT COUNT(*) FROM receipts WHERE sender_id = '{sender}'"
             )
         )
-        pushed = self.ledger.stream(sender)
+        pushed = {
+            seq: (told.msg_id, told.reader_id) for seq, told in self.ledger.stream(sender).items()
+        }
         if [seq for seq, _ in stream] != list(range(ends.floor + 1, ends.head + 1)):
             self.ledger.problem(f"the stream of {sender} is not whole: {ends}")
         if receipts != ends.head or len({key for _, key in stream}) != len(stream):
             self.ledger.problem(f"{sender} has {receipts} receipts, and a stream of {ends}")
         if any(pushed.get(seq, key) != key for seq, key in stream):
             self.ledger.problem(f"devices of {sender} were sent something else than its stream")
+
+    def _stream(self, user: str, epoch: str, after: int | None) -> list[dict[str, Any]]:
+        """A stream over REST."""
+        stream: list[dict[str, Any]] = []
+        with closing(Api(self.ledger.apis[0].api)) as api:
+            while after is not None:
+                query = f"after={after}&epoch={epoch}&limit=1000"
+                status, page = api.request("GET", f"/api/v1/users/{user}/receipts?{query}")
+                assert status == 200, page
+                stream += [*page["receipts"], *page.get("updates", [])]
+                after = page.get("next_after")
+        return sorted(stream, key=lambda event: event["seq"])
+
+    def _compare_chat(self, truth: Truth, book: Book, epoch: str) -> None:
+        """What was answered, counted and told of the chat is one and the same."""
+        truth.compare_devices(sorted({client.sender for client in self._clients}))
+        truth.compare_streams()
+        truth.compare_book(book)
+        truth.compare_counts()
+        truth.compare_names(book)
+        truth.compare_counters(self._environment)
+        for sender in self.ledger.senders:
+            stream = self._stream(sender, epoch, 0)
+            if [event["seq"] for event in stream] != sorted(truth.shown(sender, silent=False)):
+                self.ledger.problem(f"the stream of {sender} over REST is not whole")
+            if HIDDEN in str(stream):
+                self.ledger.problem(f"the stream of {sender} over REST names who hides")
+        if self._brokers:
+            topic = self._environment["READ_RECEIPT_TOPIC"]
+            updates = self._environment["READ_RECEIPT_UPDATES_TOPIC"]
+            truth.compare_topics(book, self._brokers, (topic, updates))
 
     def _compare_answers(self, store: SqlStore) -> None:
         """What was answered is there, as it was answered."""
@@ -329,8 +299,12 @@ class Stage:
         for process in self.processes:
             if not process.process.running:
                 self.ledger.problem(f"{process.name} has ended: {process.process.tail()}")
+            log = process.process.log.read_text(encoding="utf-8", errors="replace")
+            if HIDDEN in log:
+                named = [line for line in log.splitlines() if HIDDEN in line]
+                self.ledger.problem(f"{process.name} logged who hides: {named[:3]}")
             bad = [line for line in process.log_lines() if line["level"] in ("error", "critical")]
-            if bad or "Traceback" in process.process.log.read_text(errors="replace"):
+            if bad or "Traceback" in log:
                 self.ledger.problem(f"{process.name} logged {bad[:3]} {process.process.tail()}")
 
     def _assert_no_problems(self) -> None:
@@ -338,7 +312,7 @@ class Stage:
         assert not ledger.problems, "\n".join(
             [
                 f"{GIVEN_SEED}={ledger.seed}: {len(ledger.problems)} problems, the first ones:",
-                *ledger.problems[:20],
+                *(problem[:1000] for problem in ledger.problems[:20]),
                 "what broke, by seconds:",
                 *self.faults.told,
                 f"marks that failed: {dict(ledger.failures)}",
@@ -351,8 +325,8 @@ def apart(
     tmp_path: Path, mariadb_url: str, kafka_server: Kafka, topic: str, seed: int
 ) -> Iterator[Stage]:
     """Two APIs and three gateways on MariaDB and Kafka."""
-    updates_topic = f"{topic}_updates"
-    for name in (topic, updates_topic):
+    updates_topic, messages_topic = f"{topic}_updates", f"{topic}_messages"
+    for name in (topic, updates_topic, messages_topic):
         kafka_server.create_topic(name)
     migrate(mariadb_url)
     settings = SETTINGS | {
@@ -360,10 +334,12 @@ def apart(
         "KAFKA_BROKERS": kafka_server.brokers,
         "READ_RECEIPT_TOPIC": topic,
         "READ_RECEIPT_UPDATES_TOPIC": updates_topic,
+        "KAFKA_GROUP_MSG_TOPIC": messages_topic,
+        "KAFKA_GROUP_ID": f"{topic}_group",
     }
     apis = [Seenby("api", tmp_path, settings, f"api{n}") for n in range(2)]
     gateways = [Seenby("gateway", tmp_path, settings, f"gateway{n}") for n in range(3)]
-    stage = Stage(seed, mariadb_url, apis, gateways)
+    stage = Stage(seed, mariadb_url, apis, gateways, kafka_server.brokers)
     yield from started(stage)
 
 
@@ -389,7 +365,11 @@ class TestApart:
     def test_everything_breaks(
         self, apart: Stage, restartable_mariadb: MariaDB, restartable_kafka: Kafka
     ) -> None:
-        """Processes, MariaDB and Kafka die, drain and stand still: nothing lost, all in order."""
+        """Processes, MariaDB and Kafka die, drain and stand still: nothing lost, all in order.
+
+        Nor does anybody hear of who hides, and every counter is right.
+        """
+        apart.chat()
         faults, maria, kafka = apart.faults, restartable_mariadb, restartable_kafka
         faults.kinds = [
             *[faults.killing(apart.processes)] * 2,
@@ -418,7 +398,8 @@ class TestApart:
 
 class TestEmbedded:
     def test_it_is_killed_again_and_again(self, embedded: Stage) -> None:
-        """Killed under load: every answered mark is there, and each device has each seq."""
+        """Killed under load: every answer holds, each device has its stream, counters are right."""
+        embedded.chat()
         embedded.faults.kinds = [embedded.faults.killing(embedded.processes)]
         with embedded.play():
             embedded.faults.rage(8)
