@@ -702,6 +702,60 @@ class TestReceipts:
         assert [len(page["receipts"]) for page in found["messages"]] == [1, 0, 1, 0]
 
 
+class TestAudience:
+    """What "of 10" counts, as docs/http.md has it."""
+
+    @staticmethod
+    async def count(api: Api) -> tuple[int, int, list[str]]:
+        """Of m1: how many have read it, of how many, and who has not."""
+        page = await api.seen("msg_id=m1&unread=true")
+        assert (await api.seen("msg_id=m1"))["count"] == page["count"]
+        return page["count"], page["member_count"], page["unread"]
+
+    async def test_who_comes_later(self, chat: Api) -> None:
+        """Changes nothing, is not waited for, and may not mark."""
+        await chat.group("ann", "bob")
+        await chat.send("m1")
+        await chat.group("ann", "bob", "eve")
+        assert await self.count(chat) == (0, 1, ["bob"])
+        body = {"msg_id": "m1", "reader_id": "eve"}
+        status, _ = await chat.call("POST", f"{V1}/messages/read", json=body, token="eve's")
+        assert status == 403
+
+    async def test_who_leaves(self, chat: Api) -> None:
+        """Is counted where they had read it, and nowhere else, until they do."""
+        await chat.group("ann", "bob", "cid", "eve")
+        await chat.send("m1")
+        await chat.read("m1", "bob")
+        await chat.group("ann", "eve")
+        assert await self.count(chat) == (1, 2, ["eve"])
+        await chat.read("m1", "cid")
+        assert await self.count(chat) == (2, 3, ["eve"])
+        await chat.good("DELETE", f"{V1}/messages/read", json={"msg_id": "m1", "reader_id": "cid"})
+        assert await self.count(chat) == (1, 2, ["eve"])
+
+    async def test_who_hides_and_leaves(self, chat: Api) -> None:
+        """Had not read it, for all that others can see."""
+        await chat.group("ann", "bob", "eve")
+        await chat.send("m1")
+        await chat.hide("bob")
+        await chat.read("m1", "bob")
+        assert await self.count(chat) == (0, 2, ["bob", "eve"])
+        await chat.group("ann", "eve")
+        assert await self.count(chat) == (0, 1, ["eve"])
+
+    async def test_who_has_read_before_it_was_registered(self, chat: Api) -> None:
+        """Is counted; whoever it was not sent to is not, nor shown."""
+        await chat.group("ann", "bob")
+        for reader_id in ("bob", "eve"):
+            body = {**MESSAGE, "reader_id": reader_id}
+            await chat.good("POST", f"{V1}/messages/read", json=body)
+        await chat.send("m1")
+        assert await self.count(chat) == (1, 1, [])
+        [receipt] = (await chat.seen("msg_id=m1"))["receipts"]
+        assert receipt["reader_id"] == "bob"
+
+
 class TestUnread:
     async def test_counts(self, chat: Api) -> None:
         """In total and by conversation; those that are read are left out."""
