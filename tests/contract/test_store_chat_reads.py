@@ -13,6 +13,7 @@ import pytest
 
 from seenby.model import NewMessage
 from seenby.store.conversations import MembersChange, NewConversation
+from seenby.store.recording import CHUNK
 from seenby.store.schema import migrate
 from seenby.store.settling import LOOKUPS
 from tests.contract.store_adapters import NOW, Adapter, change, rows, url_for
@@ -101,6 +102,14 @@ QUESTIONS: dict[str, tuple[int, Callable[[SqlStore], object]]] = {
     "unread at the end of a long conversation": (
         80,
         lambda store: store.reading.unread("bob", conversation_id="big", limit=50, offset=0),
+    ),
+    "the first unread of a long conversation": (
+        200,
+        lambda store: store.reading.unread("u500", conversation_id=None, limit=50, offset=0),
+    ),
+    "reading a piece of a long conversation": (
+        20 * CHUNK,
+        lambda store: store.recording.read_conversation("u501", "big", None, now=NOW, lease=0.0),
     ),
     "unread in some of many conversations": (
         6 * 500 + 10 * 50,

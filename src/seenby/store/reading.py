@@ -14,7 +14,7 @@ from seenby.model import ConversationType
 from seenby.rules import Shown
 from seenby.store.connections import told
 from seenby.store.statements import singles
-from seenby.store.writing import MESSAGE
+from seenby.store.writing import MESSAGE, NOT_READ
 from seenby.tally import Message
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ class Reading:
             f"SELECT i.user_id FROM messages AS m {join} members AS i"
             " ON i.conversation_id = m.conversation_id AND i.user_id > :after"
             " AND i.since < m.number AND i.until IS NULL AND i.user_id <> m.sender_id"
-            " WHERE m.msg_id = :msg_id AND NOT EXISTS (SELECT 1 FROM receipts AS r"
-            " WHERE r.msg_id = m.msg_id AND r.reader_id = i.user_id"
-            f" AND r.hidden = {Shown.NAMED:d}) ORDER BY i.user_id LIMIT :most"
+            " LEFT JOIN receipts AS r ON r.msg_id = m.msg_id AND r.reader_id = i.user_id"
+            f" AND r.hidden = {Shown.NAMED:d} WHERE m.msg_id = :msg_id AND r.id IS NULL"
+            " ORDER BY i.user_id LIMIT :most"
         )
         some_unread = "c.last - i.base - i.done > 0"
         mine = (
@@ -80,10 +80,8 @@ class Reading:
         )
         self._base_here = self._bases + text(" AND i.conversation_id = :conversation_id")
         self._unread = text(
-            f"SELECT {MESSAGE} FROM messages AS m WHERE m.conversation_id = :conversation_id"
-            " AND m.number > :base AND m.sender_id <> :user_id"
-            " AND NOT EXISTS (SELECT 1 FROM receipts AS r"
-            " WHERE r.msg_id = m.msg_id AND r.reader_id = :user_id)"
+            f"SELECT {MESSAGE} {NOT_READ} WHERE m.conversation_id = :conversation_id"
+            " AND m.number > :base AND m.sender_id <> :user_id AND r.id IS NULL"
             " ORDER BY m.number LIMIT :most"
         )
 

@@ -15,7 +15,7 @@ from seenby.rules import Shown
 from seenby.store.base import Recorded, outcome
 from seenby.store.connections import told
 from seenby.store.statements import ID, RECEIPT, document
-from seenby.store.writing import MEMBER, MESSAGE, Changed, Look, Order, known_of
+from seenby.store.writing import MEMBER, MESSAGE, NOT_READ, Changed, Look, Order, known_of
 from seenby.tally import Conversation, Facts, Key, Member, Message, Tally
 
 if TYPE_CHECKING:
@@ -94,10 +94,9 @@ class Recording:
         )
         # From the number after the member's base on, in order.
         self._find_unread = text(
-            f"SELECT {MESSAGE} FROM messages AS m WHERE m.conversation_id = :conversation_id"
+            f"SELECT {MESSAGE} {NOT_READ} WHERE m.conversation_id = :conversation_id"
             " AND m.number > :base AND m.number <= :last AND m.sender_id <> :user_id"
-            " AND NOT EXISTS (SELECT 1 FROM receipts AS r WHERE r.msg_id = m.msg_id"
-            " AND r.reader_id = :user_id) ORDER BY m.number LIMIT :most"
+            " AND r.id IS NULL ORDER BY m.number LIMIT :most"
         )
         self._find_member = text(
             f"SELECT {MEMBER} FROM members AS i WHERE i.conversation_id = :conversation_id"
@@ -212,6 +211,10 @@ class Recording:
         lock = self._writing.lock(
             connection, look, [], keys, tally, also=(conversation_id, user_id)
         )
+        held = [m.base for m in look.facts.members[conversation_id, user_id] if m.until is None]
+        if not held or held[0] < member.base:
+            # Something was taken back meanwhile, before the place from which was looked.
+            raise Changed
         for mark in marks:
             if tally.registered(mark, quiet=True) is not None:
                 raise Changed

@@ -89,8 +89,8 @@ class Retention:
         self._count_unread = text(
             f"SELECT j.user_id, COUNT(*) FROM {users} {words.join} messages AS m"
             " ON m.conversation_id = :conversation_id AND m.number > j.base AND m.number <= :end"
-            " AND m.sender_id <> j.user_id WHERE NOT EXISTS (SELECT 1 FROM receipts AS r"
-            " WHERE r.msg_id = m.msg_id AND r.reader_id = j.user_id) GROUP BY j.user_id"
+            " AND m.sender_id <> j.user_id LEFT JOIN receipts AS r ON r.msg_id = m.msg_id"
+            " AND r.reader_id = j.user_id WHERE r.id IS NULL GROUP BY j.user_id"
         )
         key = {"conversation_id": ID, "user_id": ID, "since": NUMBER}
         self._raise_bases = text(

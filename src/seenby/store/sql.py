@@ -257,22 +257,29 @@ class SqlStore:
         self, msg_ids: Sequence[str], *, sender_id: str | None, after_id: int, limit: int
     ) -> list[ReceiptPage]:
         """Receipts per message with id > *after_id*; only those of *sender_id* when given."""
-        pages: dict[str, ReceiptPage] = {}
         if not msg_ids:
             return []
-        values: dict[str, object] = {"after": after_id, "most": limit}
-        statement = self._statements.receipts
+        counts, page = self._statements.count_receipts, self._statements.receipts
+        whose: dict[str, object] = {}
         if sender_id is not None:
-            statement = self._statements.receipts_of_sender
-            values["sender_id"] = sender_id
-        for msg_id, count, of, *columns in self.connections.run(
-            lambda connection: connection.rows(
-                statement, messages=document(singles(dict.fromkeys(msg_ids))), **values
+            counts = self._statements.count_receipts_of_sender
+            page = self._statements.receipts_of_sender
+            whose["sender_id"] = sender_id
+        asked = list(dict.fromkeys(msg_ids))
+        counted, *found = self.connections.run(
+            lambda connection: connection.together(
+                told(counts, messages=document(singles(asked)), **whose),
+                *(
+                    told(page, msg_id=msg_id, after=after_id, most=limit, **whose)
+                    for msg_id in asked
+                ),
             )
-        ):
-            page = pages.setdefault(msg_id, ReceiptPage(msg_id, count, [], of))
-            if columns[0] is not None:
-                page.receipts.append(Receipt(*columns))
+        )
+        receipts = dict(zip(asked, found, strict=True))
+        pages = {
+            msg_id: ReceiptPage(msg_id, count, [Receipt(*row) for row in receipts[msg_id]], of)
+            for msg_id, of, count in counted
+        }
         return [pages[msg_id] for msg_id in msg_ids]
 
     # The outbox

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 
 from seenby.errors import ConfigError
 from seenby.store.connections import Fault
-from seenby.store.statements import NUMBER, document
+from seenby.store.statements import ID, document
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -186,7 +186,7 @@ class Sqlite:
     def rows(self, name: str, columns: dict[str, str]) -> str:
         """The document *name* as a table ``j``.
 
-        Without CAST a number is not looked up by index where a whole key is compared.
+        With the columns' own types: otherwise an index serves for the first part of a key only.
         """
         unfolded = ", ".join(
             f"{_typed(place, kind)} AS {column}"
@@ -236,5 +236,4 @@ class Sqlite:
 
 
 def _typed(place: int, kind: str) -> str:
-    value = f"json_extract(value, '$[{place}]')"
-    return f"CAST({value} AS INTEGER)" if kind == NUMBER else value
+    return f"CAST(json_extract(value, '$[{place}]') AS {'TEXT' if kind == ID else 'INTEGER'})"

@@ -283,9 +283,19 @@ class Statements:
             words.delete("devices", "user_id, device_id", pairs, "devices.last_seen < :since")
         )
 
-        # Receipts of messages.
-        self.receipts = text(_receipts(words, ""))
-        self.receipts_of_sender = text(_receipts(words, " AND r.sender_id = :sender_id"))
+        # Receipts of messages: counts of many, and pages one by one.
+        self.count_receipts = text(_count_receipts(words, ""))
+        self.count_receipts_of_sender = text(
+            _count_receipts(words, " AND r.sender_id = :sender_id")
+        )
+        # + 0: not in the order of the key, in which other messages' would be passed over.
+        page = (
+            f"SELECT {RECEIPT} FROM receipts AS r WHERE r.msg_id = :msg_id"
+            f" AND r.id + 0 > :after AND r.hidden = {Shown.NAMED:d}"
+        )
+        in_order = " ORDER BY r.id + 0 LIMIT :most"
+        self.receipts = text(page + in_order)
+        self.receipts_of_sender = text(f"{page} AND r.sender_id = :sender_id{in_order}")
 
         # Trimming: whose the oldest events are; what of those streams must stay; what goes. What
         # must stay is read when the locks are held: a statement that waits for them may not see
@@ -318,22 +328,13 @@ class Statements:
         self.ping = text("SELECT 1")
 
 
-def _receipts(words: Words, condition: str) -> str:
-    """Counts and pages of many messages; their document is read once for each of the two.
-
-    A registered message knows how many have read it.
-    """
-    messages = words.rows("messages", {"msg_id": ID})
+def _count_receipts(words: Words, condition: str) -> str:
+    """How many have read each message; a registered message knows it, and of how many."""
     mine = condition.replace("r.sender_id", "m.sender_id")
-    page = RECEIPT.replace("r.", "p.")
     return (
-        f"SELECT c.msg_id, c.total, c.audience, {page} FROM (SELECT j.msg_id, m.audience,"
-        " CASE WHEN m.msg_id IS NULL THEN (SELECT COUNT(*) FROM receipts AS r"
-        f" WHERE r.msg_id = j.msg_id AND r.hidden <> {Shown.UNCOUNTED:d}{condition})"
-        f" ELSE m.readers END AS total FROM {messages}"
-        f" LEFT JOIN messages AS m ON m.msg_id = j.msg_id{mine}) AS c LEFT JOIN"
-        f" (SELECT {RECEIPT}, ROW_NUMBER() OVER (PARTITION BY r.msg_id ORDER BY r.id) AS place"
-        f" FROM {messages} {words.join} receipts AS r ON r.msg_id = j.msg_id{condition}"
-        f" AND r.hidden = {Shown.NAMED:d} AND r.id > :after) AS p"
-        " ON p.msg_id = c.msg_id AND p.place <= :most ORDER BY c.msg_id, p.id"
+        "SELECT j.msg_id, m.audience, CASE WHEN m.msg_id IS NULL THEN"
+        " (SELECT COUNT(*) FROM receipts AS r WHERE r.msg_id = j.msg_id"
+        f" AND r.hidden <> {Shown.UNCOUNTED:d}{condition}) ELSE m.readers END"
+        f" FROM {words.rows('messages', {'msg_id': ID})}"
+        f" LEFT JOIN messages AS m ON m.msg_id = j.msg_id{mine}"
     )

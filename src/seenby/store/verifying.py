@@ -20,7 +20,7 @@ import msgspec
 from seenby.rules import Shown
 from seenby.store.connections import told
 from seenby.store.recording import LEAVING
-from seenby.store.writing import MEMBER
+from seenby.store.writing import MEMBER, NOT_READ
 from seenby.tally import Member
 
 if TYPE_CHECKING:
@@ -124,9 +124,8 @@ class Verifying:
             "SELECT r.reader_id, r.hidden FROM receipts AS r WHERE r.msg_id = :msg_id"
         )
         self._count_unread = text(
-            f"SELECT COUNT(*) FROM messages AS m {here} AND m.number > :after AND m.number <= :end"
-            " AND m.sender_id <> :user_id AND NOT EXISTS (SELECT 1 FROM receipts AS r"
-            " WHERE r.msg_id = m.msg_id AND r.reader_id = :user_id)"
+            f"SELECT COUNT(*) {NOT_READ} {here} AND m.number > :after AND m.number <= :end"
+            " AND m.sender_id <> :user_id AND r.id IS NULL"
         )
 
     def conversations(self, after: str, limit: int) -> list[str]:

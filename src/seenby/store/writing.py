@@ -42,6 +42,13 @@ MESSAGE = (
 MEMBER = "i.conversation_id, i.user_id, i.since, i.until, i.settled, i.base, i.done"
 """A member's columns in the order of ``tally.Member``."""
 
+NOT_READ = (
+    "FROM messages AS m LEFT JOIN receipts AS r ON r.msg_id = m.msg_id AND r.reader_id = :user_id"
+)
+"""Messages, and the receipts of a reader: ``r.id IS NULL`` where there is none. Of NOT EXISTS
+MariaDB would make a list of all that the reader has ever read, by reading all receipts there are.
+"""
+
 T = TypeVar("T")
 
 
