@@ -13,7 +13,8 @@ STREAM       Their own goes; then what it has in the OUTBOX, their DEVICES, and 
              PREFERENCES, which hold until the end.
 
 How far it is stands in ``erasures`` and is written with each piece; whoever comes next goes on
-there. That row is locked before all others, so a person is erased by one at a time.
+there. That row is locked before all others, so a person is erased by one at a time. Who is added
+to a conversation meanwhile leaves it again: all stages follow once more.
 
 No index leads from a reader to receipts or events: every mark would pay for it, and an erasure is
 rare. Both tables are read through instead. A receipt that comes in behind the place that was
