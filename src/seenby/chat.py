@@ -202,24 +202,29 @@ class Chat:
             if message is not None and own.msg_id not in seen:
                 found.append(Seen(ReceiptPage(own.msg_id, 0, [])))
                 continue
-            found.append(self._as_seen(page, message, viewer, wishes))
+            found.append(await self._as_seen(page, message, viewer, wishes))
         return found
 
-    def _as_seen(
+    async def _as_seen(
         self, page: ReceiptPage, message: Message | None, viewer: str, wishes: Wishes
     ) -> Seen:
         """A page without what a viewer who hides may not know."""
         if not viewer or not self._rules.reciprocal:
             return Seen(page)
-        if message is not None:
-            conversation_id = message.conversation_id
-        elif page.receipts:
-            conversation_id = page.receipts[0].conversation_id
+        if message is None:
+            # Past the last receipt nothing says which conversation it is: then any wish will do.
+            named = {receipt.conversation_id for receipt in page.receipts}
+            conversation_ids = named or {conversation_id for _, conversation_id in wishes}
         else:
-            conversation_id = ""
-        if self._rules.sees_names(wishes, viewer, conversation_id):
+            conversation_ids = {message.conversation_id}
+        if all(self._rules.sees_names(wishes, viewer, each) for each in conversation_ids):
             return Seen(page)
-        crowd = message is not None and message.sent_to + 1 >= CROWD
+        crowd = False
+        if message is not None:
+            conversation = await self._threads.read(
+                self._store.conversations.get, message.conversation_id
+            )
+            crowd = conversation is not None and is_crowd(conversation.type, message.sent_to)
         return Seen(ReceiptPage(page.msg_id, page.count if crowd else 0, [], page.of), names=False)
 
     async def not_read(

@@ -35,8 +35,7 @@ class Recorded(msgspec.Struct, frozen=True):
     ``outcomes`` answers each mark in order: its receipt (the first one, for a repeat) or the
     refusal. ``events`` are the new ones only, in the order of their seqs per stream.
     ``outbox_id`` is None when there are no events or no outbox row was asked for. ``receipts``
-    says how many were made (or, taking back, deleted), ``due`` when (ms) the first count that was
-    held back is to be told.
+    says how many were made, ``due`` when (ms) the first count that was held back is to be told.
     """
 
     outcomes: list[Receipt | Conflict | Refusal]

@@ -171,6 +171,26 @@ class TestReciprocal:
             found = await api.seen("msg_id=m1", "ann's")
             assert (found["count"], found["receipts"], found["names"]) == (0, [], False)
 
+    async def test_a_private_conversation_is_never_large(self, database: str) -> None:
+        """However many are in it: what the stream does not count is not counted here."""
+        async with chatting(database, reciprocal=True) as api:
+            await api.group(*ALL, kind="private")
+            await api.send("m1")
+            await api.hide("ann")
+            await api.read("m1", "bob")
+            found = await api.seen("msg_id=m1", "ann's")
+            assert (found["count"], found["names"]) == (0, False)
+
+    async def test_past_the_last_receipt(self, database: str) -> None:
+        """Where no receipt says which conversation it is, a wish for any of them holds."""
+        async with chatting(database, reciprocal=True) as api:
+            body = {"msg_id": "m1", "reader_id": "bob", "sender_id": "ann", "conversation_id": "c"}
+            await api.good("POST", f"{V1}/messages/read", json=body)
+            wish = {"send_receipts": False, "conversation_id": "c"}
+            await api.good("PUT", f"{V1}/users/ann/settings", json=wish)
+            found = await api.seen("msg_id=m1&cursor=999", "ann's")
+            assert found == {"msg_id": "m1", "count": 0, "receipts": [], "names": False}
+
     async def test_others_see_as_ever(self, database: str) -> None:
         """Who sends their name sees names, and a backend that asks for nobody sees all."""
         async with chatting(database, reciprocal=True) as api:
