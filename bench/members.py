@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bench.turns import Turns
+    from seenby.bench.ledger import Device
     from seenby.bench.sockets import Socket
 
 PATIENCE = 10.0
@@ -82,7 +83,7 @@ class Receipts:
         """How many are still to come."""
         return len(self._owed)
 
-    def took(self, socket: Socket, frame: Frame) -> None:
+    def took(self, device: Device, frame: Frame) -> None:
         """One has come."""
         key = frame.msg_id, frame.reader_id
         if key not in self._owed:
@@ -91,9 +92,9 @@ class Receipts:
         self._owed.remove(key)
         self._read[frame.msg_id] += 1
         counted = None if self._of is None else self._read[frame.msg_id]
-        if frame.seq <= socket.seq or (frame.read, frame.of) != (counted, self._of):
+        if frame.seq <= device.seq or (frame.read, frame.of) != (counted, self._of):
             self.wrong += 1
-        socket.seq = frame.seq
+        device.seq = frame.seq
 
 
 class Counts:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from bench.measurement import Bench
 
 ROW = "registered"
-MESSAGES = 4
-"""Of each group, in a round: 18,000 marks."""
+MESSAGES = 3
+"""Of each group, in a round: 13,500 marks."""
 
 PLAIN, TOLD, NOT_TOLD = "unregistered", "readers' own devices told", "not told"
 SETTINGS: dict[str, dict[str, str]] = {
