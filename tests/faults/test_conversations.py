@@ -34,6 +34,10 @@ FEW_FRAMES = 40
 """For 2,000 receipts, of which some 350 fit into a frame: pieces come as the bus delivers them."""
 
 
+CROWD = 29
+"""Of messages to more than this, a count is told."""
+
+
 class Chat:
     """Some APIs on one database, and a gateway.
 
@@ -178,6 +182,7 @@ class Race:
 @pytest.fixture(params=["apart", "embedded"])
 def chat(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Chat]:
     """Two APIs and a gateway on MariaDB and Kafka; or all in one process on SQLite."""
+    settings = {"SEENBY_AGGREGATE_OVER": str(CROWD)}
     if request.param == "apart":
         url: str = request.getfixturevalue("mariadb_url")
         kafka: Kafka = request.getfixturevalue("kafka_server")
@@ -185,7 +190,7 @@ def chat(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Chat]:
         for name in (topic, f"{topic}_updates"):
             kafka.create_topic(name)
         migrate(url)
-        settings = {
+        settings |= {
             "SEENBY_DATABASE_URL": url,
             "KAFKA_BROKERS": kafka.brokers,
             "READ_RECEIPT_TOPIC": topic,
@@ -195,7 +200,7 @@ def chat(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Chat]:
         apis = [Seenby("api", tmp_path, settings, f"api{n}") for n in range(2)]
         gateway = Seenby("gateway", tmp_path, settings)
     else:
-        gateway = Seenby("serve", tmp_path, {})
+        gateway = Seenby("serve", tmp_path, settings)
         apis = [gateway]
     processes = {*apis, gateway}
     for process in processes:
@@ -232,7 +237,7 @@ class TestMarks:
 
     def test_many_readers_of_one_message(self, chat: Chat) -> None:
         """Many readers over both processes: the receipts count up from 1, each number once."""
-        readers = [f"reader{number}" for number in range(30)]
+        readers = [f"reader{number}" for number in range(CROWD)]
         msg_ids = [f"m{number}" for number in range(10)]
         chat.put("team", "alice", *readers)
         chat.send("team", "alice", msg_ids)
@@ -241,16 +246,16 @@ class TestMarks:
             for place, msg_id in enumerate(msg_ids):
                 chat.mark(msg_id, readers[number], at=number + place)
 
-        at_once(*(partial(read, number) for number in range(30)))
+        at_once(*(partial(read, number) for number in range(CROWD)))
 
         counts: dict[str, list[int]] = defaultdict(list)
         for _, msg_id, _, _, count, of in chat.events("alice", Kind.RECEIPT):
             counts[msg_id].append(count)
-            assert of == 30
-        assert counts == {msg_id: list(range(1, 31)) for msg_id in msg_ids}
+            assert of == CROWD
+        assert counts == {msg_id: list(range(1, CROWD + 1)) for msg_id in msg_ids}
         for msg_id in msg_ids:
             page = chat.ask("GET", f"messages/receipts?msg_id={msg_id}")
-            assert (page["count"], page["member_count"]) == (30, 30)
+            assert (page["count"], page["member_count"]) == (CROWD, CROWD)
 
 
 class TestWholeConversations:
@@ -360,6 +365,40 @@ class TestWholeConversations:
         assert len(chunks) == 4
         for chunk in chunks.values():
             assert all(after == before + 1 for before, after in pairwise(chunk))
+
+
+class TestCounts:
+    def test_whoever_held_it_back_is_killed(self, chat: Chat) -> None:
+        """A count that was held back is told by another instance, or after the restart."""
+        readers = [f"reader{number}" for number in range(CROWD + 1)]
+        chat.put("crowd", "alice", *readers)
+        killed = chat.apis[0]
+        msg_id, held_back = "", []
+        while not held_back:
+            # On a machine that was busy for a second it may be told already.
+            msg_id = f"m{chat.receipts('reader0')}"
+            chat.send("crowd", "alice", [msg_id])
+            for reader in readers[:5]:
+                chat.mark(msg_id, reader)
+            killed.kill()
+            held_back = chat.rows("SELECT msg_id FROM pending_counts")
+            if chat.gateway is killed or not held_back:
+                killed.start()
+        assert held_back == [(msg_id,)]
+        wait_until("it is told", lambda: chat.rows("SELECT COUNT(*) FROM pending_counts") == [(0,)])
+        told = [
+            (count, of)
+            for _, about, _, _, count, of in chat.events("alice", Kind.COUNT)
+            if about == msg_id
+        ]
+        with Device(chat.gateway.gateway, "alice", "pc", hello={}) as pc:
+            pc.wait("the last count", lambda d: bool(d.frames) and d.frames[-1].get("read") == 5)
+            frames = [frame for frame in pc.of("read_count") if frame["msg_id"] == msg_id]
+
+        assert told[0] == (1, CROWD + 1)
+        assert told[-1] == (5, CROWD + 1)
+        assert told == sorted(set(told))
+        assert [(frame["read"], frame["of"]) for frame in frames] == told
 
 
 def wait_for_receipts(chat: Chat, reader: str, count: int) -> None:
