@@ -47,9 +47,9 @@ MEASUREMENTS = (
     Measurement(("api-alone",), 55, marks.alone),
     Measurement(("embedded",), 25, marks.embedded),
     Measurement(("start",), 6, idle.start),
-    Measurement(("registered",), 75, registered.registered),
-    Measurement(("unread",), 40, unread.unread),
-    Measurement(("one-message",), 75, crowd.one_message),
+    Measurement(("registered",), 50, registered.registered),
+    Measurement(("unread",), 25, unread.unread),
+    Measurement(("one-message",), 45, crowd.one_message),
     Measurement(("full-table",), 92, growth.full_table),
 )
 

@@ -60,11 +60,14 @@ def registered(bench: Bench) -> None:
     with ExitStack() as ending:
         sides = {name: _side(bench, name, ending) for name in SETTINGS}
         for number in bench.rounds("registered messages", warm_up=True):
-            runs = {name: side.mark(f"r{number}", marks) for name, side in sides.items()}
+            # Each comes first, second and last: what goes before leaves work behind.
+            order = [*SETTINGS][number % len(SETTINGS) :] + [*SETTINGS][: number % len(SETTINGS)]
+            runs = {name: sides[name].mark(f"r{number}", marks) for name in order}
             beside = sides[TOLD].mark_unregistered(f"u{number}", marks)
             if number == 0:
                 continue
-            for name, run in [*runs.items(), ("unregistered beside registered", beside)]:
+            told = {name: runs[name] for name in SETTINGS}
+            for name, run in (told | {"unregistered beside registered": beside}).items():
                 for problem in run.problems:
                     readings.problem(ROW, f"{name}: {problem}")
                 if run.told["wrong"]:
