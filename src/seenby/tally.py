@@ -220,10 +220,10 @@ class Tally:
         )
         message = self._facts.messages.get(receipt.msg_id)
         if message is None:
-            wishes = self._facts.wishes
-            if shown is Shown.NAMED and self._rules.sees_names(
-                wishes, receipt.sender_id, receipt.conversation_id
-            ):
+            sees = receipt.sender_id != ERASED and self._rules.sees_names(
+                self._facts.wishes, receipt.sender_id, receipt.conversation_id
+            )
+            if shown is Shown.NAMED and sees:
                 event = mark.event(0, self._now)
                 self.events.append(replace(event, kind=Kind.WITHDRAWN))
             return

@@ -302,6 +302,13 @@ def test_nobody_is_told_of_an_erased_senders_message() -> None:
     assert tally.changed_messages["m1"].readers == 1
 
 
+def test_taking_back_tells_no_erased_sender() -> None:
+    """Nor where the message was never registered: the stream would be nobody's."""
+    tally = Tally(Rules(), Facts(), NOW)
+    tally.withdraw(Receipt(1, "m1", "r0", ERASED, "c", "private", NOW, ""), Shown.NAMED)
+    assert tally.events == []
+
+
 def test_reading_up_to_a_message_is_told_once() -> None:
     """Marks that are read quietly leave it to one event for the reader's devices."""
     known = facts(3)
