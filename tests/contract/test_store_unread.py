@@ -9,9 +9,10 @@ import pytest
 
 from seenby.model import Mark, NewMessage
 from seenby.rules import Rules
+from seenby.store import recording
 from seenby.store.base import ReceiptPage
 from seenby.store.reading import UnreadCount
-from tests.contract.store_adapters import NOW
+from tests.contract.store_adapters import NOW, rows
 from tests.contract.store_chats import (
     change,
     chat,
@@ -101,6 +102,21 @@ class TestUnread:
             assert (unread(store, "bob"), unread_ids(store, "bob")) == (len(sent), sent)
         store.recording.withdraw("m1", "bob", now=NOW, lease=None)
         assert (unread(store, "bob"), unread_ids(store, "bob")) == (1, ["m1"])
+
+    def test_each_piece_of_a_conversation_is_looked_for_behind_the_one_before(
+        self, store: SqlStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What is read already is not looked at again, however long the conversation is."""
+        monkeypatch.setattr(recording, "CHUNK", 2)
+        chat(store)
+        send(store, *(f"m{number}" for number in range(1, 6)))
+        reached = []
+        more = True
+        while more:
+            step = store.recording.read_conversation("bob", "c1", None, now=NOW, lease=None)
+            more = step.more
+            reached += rows(store, "SELECT base FROM members WHERE user_id = 'bob'")
+        assert reached == [(2,), (4,), (5,)]
 
     def test_who_has_left_has_nothing_unread(self, store: SqlStore) -> None:
         """And who comes again, only what comes from then on."""

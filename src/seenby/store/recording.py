@@ -220,12 +220,14 @@ class Recording:
                 raise Changed
         if marks:
             tally.up_to(look.facts.messages[marks[-1].msg_id], user_id)
-        if not more:
-            # Under the lock nobody takes anything back: what was found is all there is.
-            again = connection.rows(self._find_unread, **unread)
-            if [row[0] for row in again] != [mark.msg_id for mark in marks]:
-                raise Changed
-            tally.compact(conversation_id, user_id, last)
+        if more:
+            last = found[-1].number
+        # Under the lock nobody takes anything back: what was found is all there is up to the last.
+        # The next chunk is looked for from there on, not from the start again.
+        again = connection.rows(self._find_unread, **unread | {"last": last})
+        if [row[0] for row in again] != [mark.msg_id for mark in marks]:
+            raise Changed
+        tally.compact(conversation_id, user_id, last)
         tally.settle_counts()
         return Step(self._writing.write(connection, tally, lock, order).recorded([]), more)
 
