@@ -347,6 +347,17 @@ class TestEarly:
         kept = rows(store, "SELECT id, hidden FROM receipts ORDER BY id")
         assert kept == [(stranger.id, 1), (own.id, 1)]
 
+    def test_a_stranger_is_not_told_whose_it_is(self, store: SqlStore) -> None:
+        """Whoever has guessed an id learns nothing by a repeat, nor by taking it back."""
+        chat(store)
+        guess = Mark("m1", "mallory", "somebody", "somewhere")
+        [first] = store.record([guess], now=NOW, lease=None).outcomes
+        send(store, "m1")
+        again = Mark("m1", "mallory", "", "")
+        assert store.record([again], now=NOW, lease=None).outcomes == [first]
+        withdrawn = store.recording.withdraw("m1", "mallory", now=NOW, lease=None)
+        assert (withdrawn.receipt, withdrawn.recorded.events) == (first, [])
+
     def test_a_hidden_reader_is_counted_for_themselves_only(
         self, adapter: Adapter, store: SqlStore
     ) -> None:

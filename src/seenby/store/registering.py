@@ -241,7 +241,8 @@ class Registering:
         """Make good the receipts that came before their messages.
 
         They name the registered sender and conversation from now on. Those of readers whom the
-        message was not sent to are not shown.
+        message was not sent to are not shown, and name what they named: a repeat is answered with
+        them, and would tell a stranger whose message it is.
         """
         keys = {(messages[each.msg_id].conversation_id, each.reader_id) for each in early}
         members = self._since(connection, keys)
@@ -251,20 +252,18 @@ class Registering:
         for each in early:
             message = messages[each.msg_id]
             key = (message.conversation_id, each.reader_id)
-            hidden = each.hidden
             if each.reader_id == message.sender_id or key not in members:
-                hidden = Shown.UNCOUNTED
+                right = each._replace(hidden=int(Shown.UNCOUNTED))
             else:
                 done[key] += 1
-                if hidden != Shown.UNCOUNTED:
+                if each.hidden != Shown.UNCOUNTED:
                     message.readers += 1
                     read[message.msg_id] = message
-            right = each._replace(
-                sender_id=message.sender_id,
-                conversation_id=message.conversation_id,
-                conversation_type=conversations[message.conversation_id].type,
-                hidden=int(hidden),
-            )
+                right = each._replace(
+                    sender_id=message.sender_id,
+                    conversation_id=message.conversation_id,
+                    conversation_type=conversations[message.conversation_id].type,
+                )
             if right != each:
                 correct.append(right)
         readers = [(message.msg_id, message.readers) for message in read.values()]
