@@ -46,8 +46,7 @@ TOGETHER = 10
 class Seen(msgspec.Struct, frozen=True):
     """Who has read a message, as far as the viewer may know.
 
-    ``names``: False where names are withheld; then the page is empty. ``full``: the page is as
-    long as was asked for, so there may be more.
+    ``names``: False where names are withheld; then the page is empty.
     """
 
     page: ReceiptPage
@@ -200,8 +199,8 @@ class Chat:
             message = known.get(own.msg_id)
             page = own if message is None else all_of_it
             if message is not None and own.msg_id not in seen:
-                found.append(Seen(ReceiptPage(own.msg_id, 0, [])))
-                continue
+                # As if it were not there.
+                message, page = None, ReceiptPage(own.msg_id, 0, [])
             found.append(await self._as_seen(page, message, viewer, wishes))
         return found
 

@@ -141,6 +141,15 @@ class TestMembersSee:
 
 
 class TestReciprocal:
+    async def test_a_forbidden_message_is_as_unknown_as_ever(self, database: str) -> None:
+        """Who hides is told the same of a message of others as of one that is not there."""
+        async with chatting(database, reciprocal=True) as api:
+            await api.group("ann", "bob")
+            await api.send("m1")
+            await api.hide("eve")
+            found = [await api.seen(f"msg_id={each}", "eve's") for each in ("m1", "m9")]
+            assert found[0] == found[1] | {"msg_id": "m1"}
+
     async def test_who_hides_sees_no_names(self, database: str) -> None:
         """In a large group how many, which gives nobody away; `names` says that there are some."""
         async with chatting(database, reciprocal=True) as api:
