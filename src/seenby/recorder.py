@@ -109,6 +109,7 @@ class Recorder:
         self._waiting_marks = 0
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._under_way: set[asyncio.Task[HasRecorded]] = set()
         self._closing = False
         self._held_back: Callable[[int], None] = lambda _: None
 
@@ -157,6 +158,8 @@ class Recorder:
     async def carry_out(self, work: Work[T]) -> T:
         """Do other work that makes events, in a transaction of its own, and publish them.
 
+        A caller that is cancelled stops waiting; what is committed is published all the same.
+
         Args:
             work: a method of the store that takes ``now``, ``lease`` and ``published``.
 
@@ -166,6 +169,12 @@ class Recorder:
         """
         if self._closing:
             raise Draining("this instance is stopping; nothing was changed")
+        task = asyncio.create_task(self._carry_out(work))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
+    async def _carry_out(self, work: Work[T]) -> T:
         published = self._outlet.published()
         done = await self._threads.write(
             work, now=int(self._clock() * 1000), lease=self._outlet.lease, published=published
@@ -177,11 +186,12 @@ class Recorder:
         return done
 
     async def close(self) -> None:
-        """Record what waits, then stop."""
+        """Record what waits, finish what is under way, then stop."""
         self._closing = True
         self._arrived.set()
         if self._task is not None:
             await self._task
+        await asyncio.gather(*self._under_way, return_exceptions=True)
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

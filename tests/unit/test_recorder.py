@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -298,11 +299,14 @@ class Work:
     def __init__(self, *, receipts: int = 0, due: int | None = None) -> None:
         self.recorded = Recorded([], [], None, "epoch-1", receipts, due)
         self.called: list[tuple[int, float | None, Sequence[int]]] = []
+        self.may_end = threading.Event()
+        self.may_end.set()
         self.error: Exception | None = None
 
     def __call__(self, *, now: int, lease: float | None, published: Sequence[int]) -> Work:
         """Do it, or fail."""
         self.called.append((now, lease, published))
+        assert self.may_end.wait(10)
         if self.error is not None:
             raise self.error
         return self
@@ -346,6 +350,22 @@ class TestCarryOut:
             with pytest.raises(Draining):
                 await bench.recorder.carry_out(work)
             assert work.called == []
+
+    async def test_what_is_committed_is_published_though_nobody_waits(self) -> None:
+        """Neither a caller who is gone nor a recorder that closes leaves it to the sweeper."""
+        async with running() as bench:
+            work = Work(due=5)
+            work.may_end.clear()
+            caller = asyncio.create_task(bench.recorder.carry_out(work))
+            await eventually(lambda: work.called)
+            caller.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await caller
+            closing = asyncio.create_task(bench.recorder.close())
+            await all_waiting()
+            work.may_end.set()
+            await closing
+            assert bench.outlet.batches == [work.recorded]
 
     async def test_whoever_serves_counts_is_told_when_the_next_is_due(self, bench: Bench) -> None:
         """So that it need not look for what is not there."""
