@@ -34,7 +34,7 @@ setup-dev: $(VENV)/.setup-dev ## The same, with the tools for tests and checks
 servers: ## Install the real servers the tests start (MariaDB, Kafka)
 	scripts/install-test-servers
 
-bench: servers setup-dev ## Measure everything there is a target for, in ten minutes at most
+bench: servers setup-dev ## Measure everything there is a target for, in twelve minutes at most
 	$(BIN)/python -m bench
 
 check: lint ## Format, lint, types, layers and the quick tests: under a minute
