@@ -279,6 +279,17 @@ def test_counts_are_a_second_apart() -> None:
     assert tally.changed_messages["m1"].readers == 1
 
 
+def test_a_clock_that_runs_ahead_holds_no_count_back() -> None:
+    """Told by a machine whose clock is an hour ahead, the next count does not wait an hour."""
+    known = facts(3)
+    known.messages["m1"].told_at = NOW + 3_600_000
+    tally = Tally(Rules(aggregate_over=2), known, NOW)
+    tally.registered(mark())
+    tally.settle_counts()
+    assert to_sender(tally) == [(Kind.COUNT, "", 1, 3)]
+    assert tally.due == {}
+
+
 def test_a_count_that_is_due_is_told() -> None:
     """It then stands as told, with its time."""
     known = facts(3)
