@@ -184,6 +184,7 @@ class TestTopics:
             "KAFKA_BROKERS": kafka_brokers,
             "READ_RECEIPT_TOPIC": topic,
             "READ_RECEIPT_UPDATES_TOPIC": f"{topic}_updates",
+            "KAFKA_GROUP_MSG_TOPIC": f"{topic}_messages",
             "SEENBY_TOPIC_REPLICATION": "1",
         }
         made = run(tmp_path, "topic", "create", **settings)
@@ -192,9 +193,12 @@ class TestTopics:
         assert made.returncode == 0, made.stderr
         assert f"topic {topic} is created, with 16 partitions" in made.stdout
         assert f"topic {topic}_updates is created" in made.stdout
-        assert f"topic {topic}.dlq is created" in made.stdout
+        for name in (topic, f"{topic}_updates", f"{topic}_messages"):
+            assert f"topic {name}.dlq is created" in made.stdout
+        # The chat's own topic is the chat's to make.
+        assert f"topic {topic}_messages is" not in made.stdout
         assert found.returncode == 0, found.stderr
-        assert found.stdout.count("exists already") == 3
+        assert found.stdout.count("exists already") == 5
 
     def test_too_many_replicas(self, tmp_path: Path, kafka_brokers: str, topic: str) -> None:
         """More replicas than brokers are refused by the setting's name."""

@@ -373,7 +373,8 @@ class TestCounts:
         readers = [f"reader{number}" for number in range(CROWD + 1)]
         chat.put("crowd", "alice", *readers)
         killed = chat.apis[0]
-        msg_id, held_back = "", []
+        msg_id = ""
+        held_back: list[tuple[str]] = []
         while not held_back:
             # On a machine that was busy for a second it may be told already.
             msg_id = f"m{chat.receipts('reader0')}"
