@@ -321,7 +321,7 @@ class Tally:
         for msg_id in self._counts:
             message = self._facts.messages[msg_id]
             large = message.sent_to > self._rules.aggregate_over
-            # Neither way: a clock that runs ahead must not hold a count back until others get there.
+            # A clock that runs ahead must not hold a count back until others get there.
             if large and abs(self._now - message.told_at) < TELL_EVERY_MS:
                 self.due[msg_id] = message.told_at + TELL_EVERY_MS
             else:
