@@ -42,6 +42,9 @@ WISHES_MAX = 1000
 TOGETHER = 10
 """Conversations that are written before marks get a turn: a commit each."""
 
+MESSAGES_TOGETHER = 100
+"""Messages registered in one transaction: each may have been marked by many before."""
+
 
 class Seen(msgspec.Struct, frozen=True):
     """Who has read a message, as far as the viewer may know.
@@ -147,7 +150,11 @@ class Chat:
     ) -> list[Message | NotFound | Conflict]:
         """Register messages; *now* (ms) is when those were sent that do not say."""
         caller.must_be_service()
-        return await self._threads.write(self._store.conversations.register, messages, now=now)
+        register = partial(self._store.conversations.register, now=now)
+        done: list[Message | NotFound | Conflict] = []
+        for start in range(0, len(messages), MESSAGES_TOGETHER):
+            done += await self._threads.write(register, messages[start : start + MESSAGES_TOGETHER])
+        return done
 
     async def from_topic(
         self, messages: Sequence[NewMessage]

@@ -380,3 +380,17 @@ def test_others_go_on_meanwhile(adapter: Adapter, chat: SqlStore) -> None:
     assert gone(chat)
     with pytest.raises(Forbidden):
         chat.recording.read_conversation(BOB, "group", None, now=NOW, lease=0.0)
+
+
+def test_a_seq_is_not_used_twice(chat: SqlStore) -> None:
+    """Whoever comes by that name later goes on behind what was: an old position is a reset."""
+    [before] = chat.pages([Want(BOB, 0, 100)])
+    assert before.head > 0
+    for times in (1, 2):
+        erase(chat)
+        chat.record([Mark(f"new{times}", "eve", BOB, "c")], now=NOW + 9, lease=None)
+        [after] = chat.pages([Want(BOB, 1, 100)])
+        assert (after.floor, after.head) == (before.head + times - 1, before.head + times)
+        assert [(event.seq, event.msg_id) for event in after.events] == [
+            (before.head + times, f"new{times}")
+        ]

@@ -33,7 +33,7 @@ LIMIT_MAX = 1000
 
 LIMIT_DEFAULT = 100
 
-OFFSET_MAX = 1_000_000
+OFFSET_MAX = 10_000
 """Messages that are passed over: each of them is read."""
 
 MESSAGES_MAX = 100
@@ -380,7 +380,7 @@ def message(found: Message) -> bytes:
             conversation_id=found.conversation_id,
             sender_id=found.sender_id,
             sent_at=inputs.at(found.sent_at),
-            member_count=found.audience,
+            member_count=found.sent_to,
         )
     )
 

@@ -9,8 +9,10 @@ RECEIPTS     Theirs go, and the counters follow in the same transaction; nobody 
              their messages stay, and name nobody as the sender.
 MEMBERS      Their times in conversations go: no registered message can be marked by them any more.
 LATE         The newest receipts and messages once more: what was on its way meanwhile.
-STREAM       Their own goes; then what it has in the OUTBOX, their DEVICES, and at last their
-             PREFERENCES, which hold until the end.
+STREAM       Their own goes, but for the number of its last event, which stays under a name that
+             does not tell whose it was.
+OUTBOX       What their stream has there goes; then their DEVICES, and at last their PREFERENCES,
+             which hold until the end.
 
 How far it is stands in ``erasures`` and is written with each piece; whoever comes next goes on
 there. That row is locked before all others, so a person is erased by one at a time. Who is added
@@ -39,7 +41,7 @@ from seenby.rules import Shown
 from seenby.store.connections import told
 from seenby.store.conversations import MembersChange
 from seenby.store.statements import ID, NUMBER, document, singles
-from seenby.store.writing import Changed
+from seenby.store.writing import Changed, tombstone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -422,6 +424,9 @@ class _Own:
         self._delete_events = text("DELETE FROM events WHERE user_id = :user_id AND seq <= :last")
         self._raise_floor = text("UPDATE streams SET floor = :floor WHERE user_id = :user_id")
         self._delete_stream = text("DELETE FROM streams WHERE user_id = :user_id")
+        self._keep_head = text(
+            "UPDATE streams SET user_id = :stone, floor = head WHERE user_id = :user_id"
+        )
         self._find_batches = text(
             "SELECT o.id, o.events FROM outbox AS o WHERE o.id > :after ORDER BY o.id"
             f" LIMIT :most{lock}"
@@ -445,14 +450,21 @@ class _Own:
     def trim(self, connection: Connection, erasure: Erasure, limit: int) -> Erasure:
         """Delete the next events of the person's stream, at last the stream."""
         user_id = erasure.user_id
-        connection.rows(self._lock_stream, user_id=user_id)
+        ends = connection.rows(self._lock_stream, user_id=user_id)
         found = connection.rows(self._find_events, user_id=user_id, most=limit)
         if found:
             connection.change(self._delete_events, user_id=user_id, last=found[-1][0])
         if len(found) == limit:
             connection.change(self._raise_floor, user_id=user_id, floor=found[-1][0])
             return erasure
-        connection.change(self._delete_stream, user_id=user_id)
+        if ends and ends[0][0]:
+            # Whoever comes by that name goes on behind it: a device that still has a position must
+            # not take new events for those it has.
+            stone = tombstone(user_id)
+            connection.change(self._delete_stream, user_id=stone)
+            connection.change(self._keep_head, user_id=user_id, stone=stone)
+        else:
+            connection.change(self._delete_stream, user_id=user_id)
         return erasure.at(Stage.OUTBOX)
 
     def unpublish(self, connection: Connection, erasure: Erasure, _limit: int) -> Erasure:

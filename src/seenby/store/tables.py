@@ -2,7 +2,8 @@
 
 ==============  ==========================================================================
 receipts        who read what, when; one per (msg_id, reader_id): the first read wins
-streams         per user: ``head``, the last seq given, and ``floor``, the last seq trimmed
+streams         per user: ``head``, the last seq given, and ``floor``, the last seq trimmed;
+                of an erased user, under a name that does not tell whose it was
 events          the user's stream; an erased event keeps its place, without a body
 outbox          one row for one committed batch that is still to be published
 devices         how far each device of a user is, and when it was last seen

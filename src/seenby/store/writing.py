@@ -13,11 +13,12 @@ writes receipts of a message that is not registered looks for it afterwards. So 
 from __future__ import annotations
 
 from collections import Counter
+from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
-from seenby.model import ERASED, Receipt
+from seenby.model import ERASED, USER_ID_MAX, Receipt
 from seenby.store.base import Recorded
 from seenby.store.connections import told
 from seenby.store.statements import ID, NUMBER, document, milliseconds, singles, the_epoch
@@ -159,6 +160,12 @@ class Writing:
             f"{registered} WHERE {words.among('m.msg_id', 'messages')} LIMIT 1{words.for_update}"
         )
         self._none_registered = text(f"{registered} LIMIT 1{words.for_update}")
+        self._heads = text(
+            f"SELECT s.user_id, s.head FROM streams AS s WHERE {words.among('s.user_id', 'users')}"
+        )
+        self._raise_new = text(
+            "UPDATE streams SET head = head + :head, floor = :head WHERE user_id = :user_id"
+        )
         # As long as nothing was ever registered, or wished for, nothing is looked up: 6 us a mark.
         self._any_message = text("SELECT 1 FROM messages LIMIT 1")
         self._any_wish = text("SELECT 1 FROM preferences LIMIT 1")
@@ -306,7 +313,18 @@ class Writing:
         facts.conversations = {row[0]: Conversation(*row) for row in found.get("conversations", ())}
         facts.wishes |= _wishes(found.get("wishes", ()))
         heads = {user_id: head - raised[user_id] for user_id, head in found.get("heads", ())}
+        self._go_on(connection, [user_id for user_id, head in heads.items() if not head], heads)
         return Lock(heads, raised, the_epoch(found["epoch"]), {msg_id for msg_id, _ in plain})
+
+    def _go_on(self, connection: Connection, new: list[str], heads: dict[str, int]) -> None:
+        """Streams that are new go on where one of the same name ended that was erased."""
+        stones = {tombstone(user_id): user_id for user_id in new}
+        if not stones:
+            return
+        [found] = connection.together(told(self._heads, users=singles(stones)))
+        for stone, head in found:
+            heads[stones[stone]] = head
+            connection.change(self._raise_new, user_id=stones[stone], head=head)
 
     def _expected(self, look: Look, registered: Sequence[Key], tally: Tally) -> Counter[str]:
         """How many events each user's stream is likely to get; 0: perhaps some."""
@@ -408,6 +426,11 @@ class Writing:
                     connection.undo()
 
         return self._connections.run(attempt, racing=True)
+
+
+def tombstone(user_id: str) -> str:
+    """Under which name the head of an erased user's stream stands, so that it is not used twice."""
+    return ERASED + sha256(user_id.encode()).hexdigest()[: USER_ID_MAX - len(ERASED)]
 
 
 def known_of(rows: Iterable[Row]) -> dict[str, Known]:
