@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from seenby.model import Mark
 from seenby.rules import DEFAULT
 from seenby.store.mysql import Mysql
+from seenby.store.schema import migrate
 from seenby.store.sql import SqlStore
 from seenby.store.tables import metadata
 from seenby.store.url import database_at
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from sqlalchemy.engine.interfaces import DBAPICursor
 
     from seenby.model import ConversationType
     from seenby.rules import Rules
     from seenby.store.url import Database
+    from tests.servers.mariadb import MariaDB
 
 ADAPTERS = ("sqlite", "mysqlclient", "pymysql", "without_returning")
 """The last is MariaDB treated as MySQL 8, which has no INSERT ... RETURNING."""
@@ -76,6 +81,18 @@ def rows(store: SqlStore, statement: str, **values: object) -> list[tuple[Any, .
 def change(store: SqlStore, statement: str, **values: object) -> int:
     """Tell the database itself, over the calling thread's connection."""
     return store.connections.run(lambda connection: connection.change(statement, **values))
+
+
+@contextmanager
+def filled(server: MariaDB, statements: Sequence[str]) -> Iterator[SqlStore]:
+    """A store on a database of its own, with what the statements put there."""
+    url = server.database()
+    migrate(url)
+    with closing(Adapter("mysqlclient", url_for("mysqlclient", url)).open()) as store:
+        for statement in statements:
+            rows(store, statement)
+        yield store
+    server.drop(url)
 
 
 def empty(store: SqlStore) -> None:

@@ -6,7 +6,6 @@ and on a user who is in 500 others.
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,9 +13,8 @@ import pytest
 from seenby.model import NewMessage
 from seenby.store.conversations import MembersChange, NewConversation
 from seenby.store.recording import CHUNK
-from seenby.store.schema import migrate
 from seenby.store.settling import LOOKUPS
-from tests.contract.store_adapters import NOW, Adapter, change, rows, url_for
+from tests.contract.store_adapters import NOW, change, filled, rows
 from tests.contract.test_store_reads import reads
 
 if TYPE_CHECKING:
@@ -60,13 +58,8 @@ FILL = (
 @pytest.fixture(scope="module")
 def full(mariadb_server: MariaDB) -> Iterator[SqlStore]:
     """A store with much in it."""
-    url = mariadb_server.database()
-    migrate(url)
-    with closing(Adapter("mysqlclient", url_for("mysqlclient", url)).open()) as store:
-        for statement in FILL:
-            rows(store, statement)
+    with filled(mariadb_server, FILL) as store:
         yield store
-    mariadb_server.drop(url)
 
 
 QUESTIONS: dict[str, tuple[int, Callable[[SqlStore], object]]] = {

@@ -13,8 +13,7 @@ import pytest
 
 from seenby.model import Position
 from seenby.store.base import Ack, Want
-from seenby.store.schema import migrate
-from tests.contract.store_adapters import NOW, Adapter, change, mark, rows, url_for
+from tests.contract.store_adapters import NOW, Adapter, change, filled, mark, rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,13 +58,8 @@ FILL = (
 @pytest.fixture(scope="module")
 def full(mariadb_server: MariaDB) -> Iterator[SqlStore]:
     """A store with 50,000 rows and more in each table that grows."""
-    url = mariadb_server.database()
-    migrate(url)
-    with closing(Adapter("mysqlclient", url_for("mysqlclient", url)).open()) as store:
-        for statement in FILL:
-            rows(store, statement)
+    with filled(mariadb_server, FILL) as store:
         yield store
-    mariadb_server.drop(url)
 
 
 def reads(store: SqlStore, call: Callable[[], object]) -> int:

@@ -5,13 +5,11 @@ Counted as in ``test_store_reads``, on tables of 50,000 rows.
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
-from seenby.store.schema import migrate
-from tests.contract.store_adapters import Adapter, rows, url_for
+from tests.contract.store_adapters import filled
 from tests.contract.test_store_reads import reads
 
 if TYPE_CHECKING:
@@ -52,13 +50,8 @@ LIMIT = 100
 @pytest.fixture(scope="module")
 def full(mariadb_server: MariaDB) -> Iterator[SqlStore]:
     """A store with 50,000 rows and more in each table that grows."""
-    url = mariadb_server.database()
-    migrate(url)
-    with closing(Adapter("mysqlclient", url_for("mysqlclient", url)).open()) as store:
-        for statement in FILL:
-            rows(store, statement)
+    with filled(mariadb_server, FILL) as store:
         yield store
-    mariadb_server.drop(url)
 
 
 def test_with_nothing_old_next_to_nothing_is_read(full: SqlStore) -> None:
