@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from seenby.api import forms
@@ -151,6 +151,8 @@ class TestEveryForm:
         else:
             assert refused(form, text).startswith(f"{name} must be another id")
 
+    # How fast the machine draws them says nothing about the forms.
+    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(
         st.sampled_from(sorted(FORMS)),
         st.dictionaries(
