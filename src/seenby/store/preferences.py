@@ -10,9 +10,9 @@ from seenby.store.connections import told
 from seenby.store.statements import singles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from seenby.store.connections import Connection, Connections
+    from seenby.store.connections import Connection, Connections, Row
     from seenby.store.statements import Words
 
     Key = tuple[str, str]
@@ -39,10 +39,7 @@ class Preferences:
             "DELETE FROM preferences"
             " WHERE user_id = :user_id AND conversation_id = :conversation_id"
         )
-        self._find = text(
-            "SELECT p.user_id, p.conversation_id, p.send_receipts FROM preferences AS p"
-            f" WHERE {words.among('p.user_id', 'users')}"
-        )
+        self._find = find_wishes(words)
 
     def put(self, user_id: str, conversation_id: str, send_receipts: bool | None) -> None:  # noqa: FBT001 -- it is the value
         """Keep what a user wishes.
@@ -73,4 +70,17 @@ class Preferences:
         [rows] = self._connections.run(
             lambda connection: connection.together(told(self._find, users=singles(user_ids)))
         )
-        return {(user_id, place): bool(sends) for user_id, place, sends in rows}
+        return wishes_of(rows)
+
+
+def find_wishes(words: Words) -> str:
+    """The statement that finds the wishes of ``users``."""
+    return words.text(
+        "SELECT p.user_id, p.conversation_id, p.send_receipts FROM preferences AS p"
+        f" WHERE {words.among('p.user_id', 'users')}"
+    )
+
+
+def wishes_of(rows: Iterable[Row]) -> dict[Key, bool]:
+    """What it finds, by (user_id, conversation_id)."""
+    return {(user_id, conversation_id): bool(sends) for user_id, conversation_id, sends in rows}

@@ -109,7 +109,7 @@ class Recording:
         self, marks: Sequence[Mark], *, now: int, lease: float | None, published: Sequence[int] = ()
     ) -> Recorded:
         """Record marks in one transaction; see the port."""
-        wanted: dict[Key, list[int]] = {}
+        wanted: _Wanted = {}
         for place, mark in enumerate(marks):
             if not mark.own:
                 wanted.setdefault((mark.msg_id, mark.reader_id), []).append(place)

@@ -21,6 +21,7 @@ import msgspec
 from seenby.model import ERASED, USER_ID_MAX, Receipt
 from seenby.store.base import Recorded
 from seenby.store.connections import told
+from seenby.store.preferences import find_wishes, wishes_of
 from seenby.store.statements import ID, NUMBER, document, milliseconds, singles, the_epoch
 from seenby.tally import Conversation, Facts, Key, Member, Message, numbered
 
@@ -134,10 +135,7 @@ class Writing:
             "SELECT m.msg_id, m.conversation_id, m.sender_id, m.sent_to FROM messages AS m"
             f" WHERE {words.among('m.msg_id', 'messages')}"
         )
-        self._wishes = text(
-            "SELECT p.user_id, p.conversation_id, p.send_receipts FROM preferences AS p"
-            f" WHERE {words.among('p.user_id', 'users')}"
-        )
+        self._wishes = find_wishes(words)
         self._lock_messages = text(
             f"SELECT {MESSAGE} FROM messages AS m WHERE {words.among('m.msg_id', 'messages')}"
             f" ORDER BY m.msg_id{words.for_update}"
@@ -240,7 +238,7 @@ class Writing:
         return Look(
             {(row[1], row[2]): Receipt(*row) for row in receipts},
             known_of(messages),
-            Facts(wishes=_wishes(wishes)),
+            Facts(wishes=wishes_of(wishes)),
         )
 
     # Lock
@@ -311,7 +309,7 @@ class Writing:
         for row in found.get("members", ()):
             facts.members[row[0], row[1]].append(Member(*row))
         facts.conversations = {row[0]: Conversation(*row) for row in found.get("conversations", ())}
-        facts.wishes |= _wishes(found.get("wishes", ()))
+        facts.wishes |= wishes_of(found.get("wishes", ()))
         heads = {user_id: head - raised[user_id] for user_id, head in found.get("heads", ())}
         self._go_on(connection, [user_id for user_id, head in heads.items() if not head], heads)
         return Lock(heads, raised, the_epoch(found["epoch"]), {msg_id for msg_id, _ in plain})
@@ -436,10 +434,6 @@ def tombstone(user_id: str) -> str:
 def known_of(rows: Iterable[Row]) -> dict[str, Known]:
     """Messages as ``find_messages`` finds them."""
     return {msg_id: Known(*rest) for msg_id, *rest in rows}
-
-
-def _wishes(rows: Iterable[Row]) -> dict[Key, bool]:
-    return {(user_id, conversation_id): bool(sends) for user_id, conversation_id, sends in rows}
 
 
 def _receipt_row(mark: Mark, now: int, shown: Shown) -> Row:
