@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 import subprocess
 import sys
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +15,7 @@ import typer
 from seenby import cli, errors
 from seenby.api.app import make_app
 from seenby.api.chat import ChatRoutes
+from seenby.api.pages import Pages
 from seenby.api.routes import Routes
 from seenby.auth import AuthOff
 from seenby.chat import Chat
@@ -30,25 +29,16 @@ from seenby.service import Service
 from seenby.settings import variables
 from seenby.store.sql import open_store
 from seenby.store.threads import StoreThreads
+from tests.docs.pages import ALL_PAGES, DOCS, PAGES, ROOT, blocks_of, name_of
 from tests.servers.seenby import Seenby
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from aiohttp import web
 
-ROOT = Path(__file__).parents[1]
-DOCS = ROOT / "docs"
-PAGES = sorted(DOCS.rglob("*.md"))
-ALL_PAGES = [*sorted(ROOT.glob("*.md")), *PAGES]
-
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def name_of(path: Path) -> str:
-    """The path as it is written in the repository."""
-    return path.relative_to(ROOT).as_posix()
 
 
 def text_of(name: str) -> str:
@@ -186,7 +176,8 @@ def application() -> web.Application:
         Service(recorder, threads), metrics, bus=None, gateway_url="ws://gateway/ws", partitions=16
     )
     chat = ChatRoutes(Chat(recorder, threads, Rules()))
-    return make_app(routes, chat, AuthOff(), metrics, ())
+    pages = Pages(gateway_url="ws://gateway/ws", auth="off")
+    return make_app(routes, chat, AuthOff(), metrics, (), pages)
 
 
 def test_every_address_is_explained() -> None:
@@ -247,33 +238,6 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
-@pytest.mark.parametrize("page", ALL_PAGES, ids=name_of)
-def test_json_examples_are_json(page: Path) -> None:
-    """What is shown as JSON parses: as one document, or as one for each line."""
-    for language, example in FENCE.findall(page.read_text(encoding="utf-8")):
-        if language != "json":
-            continue
-        try:
-            json.loads(example)
-        except ValueError:
-            for line in example.splitlines():
-                json.loads(line)
-
-
-def test_the_documentation_builds(tmp_path: Path) -> None:
-    """The builder has no complaint: no page is left out, no link misses its heading."""
-    built = subprocess.run(
-        # Not --quiet: with it mkdocs counts no warnings, and strict finds nothing.
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path],
-        cwd=ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert built.returncode == 0, built.stderr
-    assert (tmp_path / "index.html").exists()
-
-
 # Python examples
 
 
@@ -290,11 +254,10 @@ def test_the_readme_shows_the_figures_that_were_measured() -> None:
 
 def python_example(page: str) -> tuple[str, str]:
     """The one Python example of a page, and the output that is shown below it."""
-    fences = FENCE.findall(text_of(page))
-    [place] = [place for place, (language, _) in enumerate(fences) if language == "python"]
-    language, output = fences[place + 1]
-    assert language == "text"
-    return fences[place][1], output
+    blocks = list(blocks_of(DOCS / page))
+    [place] = [place for place, block in enumerate(blocks) if block.language == "python"]
+    assert blocks[place + 1].language == "text"
+    return blocks[place].text, blocks[place + 1].text
 
 
 def output_of(program: str) -> str:
