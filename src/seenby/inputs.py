@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from random import getrandbits
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from seenby.errors import BadInput
 from seenby.model import (
@@ -41,30 +41,62 @@ _PRINTABLE = "printable ASCII characters without spaces (0x21 to 0x7E)"
 _A_MARK = "a JSON object"
 
 
-class _Fields(msgspec.Struct, gc=False):
-    msg_id: str
-    reader_id: str
-    sender_id: str | UnsetType = UNSET
-    conversation_id: str | UnsetType = UNSET
+def _described(shortest: int, longest: int, but: str = "") -> Meta:
+    """What descriptions of the API say of an id. msgspec itself checks nothing of it."""
+    pattern = f"[!-~]{{{shortest},{longest}}}$"
+    not_it = f"(?!{re.escape(but)}$)" if but else ""
+    lengths = {"minLength": shortest, "maxLength": longest}
+    return Meta(extra_json_schema={**lengths, "pattern": f"^{not_it}{pattern}"})
+
+
+MsgId = Annotated[str, _described(1, MSG_ID_MAX)]
+UserId = Annotated[str, _described(1, USER_ID_MAX, but=ERASED)]
+SomeoneId = Annotated[str, _described(1, USER_ID_MAX)]
+"""A user's id, or ERASED in its place."""
+ConversationId = Annotated[str, _described(1, CONVERSATION_ID_MAX)]
+DeviceId = Annotated[str, _described(0, DEVICE_ID_MAX)]
+
+
+class MarkFields(msgspec.Struct, gc=False):
+    """A reader has read a message.
+
+    Of a registered message the sender and the conversation may be left out.
+    """
+
+    msg_id: MsgId
+    reader_id: UserId
+    sender_id: UserId | UnsetType = UNSET
+    conversation_id: ConversationId | UnsetType = UNSET
     conversation_type: ConversationType = "private"
-    device_id: str = ""
+    device_id: DeviceId = ""
 
 
 class PublicReceipt(msgspec.Struct, frozen=True, gc=False):
     """A receipt as callers see it; msgspec writes the time as ISO 8601 with a Z."""
 
     id: int
-    msg_id: str
-    reader_id: str
-    sender_id: str
-    conversation_id: str
+    msg_id: MsgId
+    reader_id: UserId
+    sender_id: SomeoneId
+    conversation_id: ConversationId
     conversation_type: ConversationType
     read_at: datetime
-    device_id: str
+    device_id: DeviceId
 
 
-class _Batch(msgspec.Struct):
-    receipts: list[msgspec.Raw]
+def items_of(shape: str, *needed: str) -> Meta:
+    """What descriptions of the API say of a batch's items, which are read one by one."""
+    also = {"required": list(needed)} if needed else {}
+    return Meta(extra_json_schema={"$ref": f"#/components/schemas/{shape}", **also})
+
+
+class MarkBatch(msgspec.Struct):
+    """Marks, each accepted or refused on its own."""
+
+    receipts: Annotated[
+        list[Annotated[msgspec.Raw, items_of("MarkFields")]],
+        Meta(extra_json_schema={"maxItems": MAX_BATCH}),
+    ]
 
 
 def _id(shortest: int, longest: int, but: str = "") -> tuple[Callable[[str], object], str]:
@@ -96,8 +128,8 @@ _ACCEPTED = {
 }
 
 _encode = msgspec.json.Encoder().encode
-_decode_fields = msgspec.json.Decoder(_Fields).decode
-_decode_batch = msgspec.json.Decoder(_Batch).decode
+_decode_fields = msgspec.json.Decoder(MarkFields).decode
+_decode_batch = msgspec.json.Decoder(MarkBatch).decode
 
 
 def decode_mark(body: bytes | msgspec.Raw, trace: str) -> Mark:
@@ -120,7 +152,7 @@ def parse_mark(fields: Mapping[str, Any], trace: str) -> Mark:
         BadInput: a field is missing or has the wrong form.
     """
     try:
-        found = msgspec.convert(fields, _Fields)
+        found = msgspec.convert(fields, MarkFields)
     except msgspec.ValidationError as problem:
         raise explained(problem, _ACCEPTED, whole=("body", _A_MARK)) from None
     return _checked(found, trace)
@@ -254,7 +286,7 @@ def _no_user(field: str, value: str) -> BadInput:
     return BadInput(field, USER_ID_FORM)
 
 
-def _checked(found: _Fields, trace: str) -> Mark:
+def _checked(found: MarkFields, trace: str) -> Mark:
     if not _is_msg_id(found.msg_id):
         raise BadInput("msg_id", MSG_ID_FORM)
     if not _is_user_id(found.reader_id):

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 from seenby import inputs
-from seenby.api import forms, schemas
+from seenby.api import forms, schemas, shapes
 from seenby.api.answers import Answer
 from seenby.errors import BadInput, SeenbyError
 
@@ -91,7 +91,7 @@ class ChatRoutes:
     async def erase(self, call: Call) -> Answer:
         """``DELETE /api/v1/users/{user_id}``: answered when nothing is left."""
         await self._chat.erase(call.caller, inputs.user_id(call.path("user_id")), now=_now())
-        return Answer(b'{"success":true}')
+        return Answer(schemas.encode(shapes.Done()))
 
     # Who has read
 
@@ -113,7 +113,7 @@ class ChatRoutes:
         # One id given once is answered by itself; whoever repeats the name gets a list.
         if len(query.getall("msg_id")) == 1:
             return Answer(schemas.encode(shown[0]))
-        return Answer(schemas.encode({"messages": shown}))
+        return Answer(schemas.encode(shapes.ReceiptsOfSeveral(shown)))
 
     # A user's own
 
@@ -144,7 +144,7 @@ class ChatRoutes:
         rows = await self._chat.read_conversation(
             call.caller, asked.user_id, asked.conversation_id, asked.up_to_msg_id
         )
-        return Answer(schemas.encode({"success": True, "rows_affected": rows}))
+        return Answer(schemas.encode(shapes.ReadMessages(rows)))
 
     async def withdraw(self, call: Call) -> Answer:
         """``DELETE /api/v1/messages/read``: mark unread."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from seenby import inputs
 from seenby.errors import BadInput
+from seenby.inputs import ConversationId, MsgId, UserId, items_of
 from seenby.model import ConversationType, NewMessage
 from seenby.store.conversations import MembersChange, NewConversation
 
@@ -45,65 +46,94 @@ _ACCEPTED = {
 }
 
 
-class _Conversation(msgspec.Struct):
+_Time = Annotated[
+    int | float, Meta(extra_json_schema={"minimum": 0, "maximum": YEAR_9999_MS / 1000})
+]
+_Users = Annotated[list[UserId], Meta(extra_json_schema={"maxItems": MEMBERS_ITEMS})]
+_A_BATCH = Meta(extra_json_schema={"minItems": 1, "maxItems": BATCH_ITEMS})
+
+
+class ConversationForm(msgspec.Struct):
+    """A conversation with these members and nobody else.
+
+    Where the id stands in the address it may be left out.
+    """
+
     type: ConversationType
-    members: list[str]
-    conversation_id: str | UnsetType = UNSET
+    members: _Users
+    conversation_id: ConversationId | UnsetType = UNSET
 
 
-class _Change(msgspec.Struct):
-    add: list[str] = []
-    remove: list[str] = []
-    conversation_id: str | UnsetType = UNSET
+class MembersForm(msgspec.Struct):
+    """Who comes and who leaves; nobody is in both lists."""
+
+    add: _Users = []
+    remove: _Users = []
+    conversation_id: ConversationId | UnsetType = UNSET
 
 
-class _Message(msgspec.Struct):
-    msg_id: str
-    conversation_id: str
-    sender_id: str
-    sent_at: datetime | int | float | None = None
+class MessageForm(msgspec.Struct):
+    """A message that was sent; ``sent_at`` as a time, in unix seconds, or left out: now."""
+
+    msg_id: MsgId
+    conversation_id: ConversationId
+    sender_id: UserId
+    sent_at: datetime | _Time | None = None
 
 
-class _Conversations(msgspec.Struct):
-    conversations: list[msgspec.Raw]
+class ConversationBatch(msgspec.Struct):
+    """Conversations, each accepted or refused on its own."""
+
+    conversations: Annotated[
+        list[Annotated[msgspec.Raw, items_of("ConversationForm", "conversation_id")]], _A_BATCH
+    ]
 
 
-class _Changes(msgspec.Struct):
-    changes: list[msgspec.Raw]
+class MembersBatch(msgspec.Struct):
+    """Changes of members, each accepted or refused on its own."""
+
+    changes: Annotated[
+        list[Annotated[msgspec.Raw, items_of("MembersForm", "conversation_id")]], _A_BATCH
+    ]
 
 
-class _Messages(msgspec.Struct):
-    messages: list[msgspec.Raw]
+class MessageBatch(msgspec.Struct):
+    """Messages, each accepted or refused on its own."""
+
+    messages: Annotated[list[Annotated[msgspec.Raw, items_of("MessageForm")]], _A_BATCH]
 
 
 class ReadAll(msgspec.Struct):
     """A conversation that is read, up to a message or whole."""
 
-    user_id: str
-    conversation_id: str
-    up_to_msg_id: str | None = None
+    user_id: UserId
+    conversation_id: ConversationId
+    up_to_msg_id: MsgId | None = None
 
 
 class Withdrawal(msgspec.Struct):
     """A receipt to be taken back."""
 
-    msg_id: str
-    reader_id: str
+    msg_id: MsgId
+    reader_id: UserId
 
 
 class Wish(msgspec.Struct):
-    """What a user wishes; ``conversation_id`` None: for all conversations."""
+    """Whether senders are told a user's name, in one conversation or in general.
+
+    ``send_receipts`` null takes the wish back.
+    """
 
     send_receipts: bool | None
-    conversation_id: str | None = None
+    conversation_id: ConversationId | None = None
 
 
-_decode_conversation = msgspec.json.Decoder(_Conversation).decode
-_decode_change = msgspec.json.Decoder(_Change).decode
-_decode_message = msgspec.json.Decoder(_Message).decode
-_decode_conversations = msgspec.json.Decoder(_Conversations).decode
-_decode_changes = msgspec.json.Decoder(_Changes).decode
-_decode_messages = msgspec.json.Decoder(_Messages).decode
+_decode_conversation = msgspec.json.Decoder(ConversationForm).decode
+_decode_change = msgspec.json.Decoder(MembersForm).decode
+_decode_message = msgspec.json.Decoder(MessageForm).decode
+_decode_conversations = msgspec.json.Decoder(ConversationBatch).decode
+_decode_changes = msgspec.json.Decoder(MembersBatch).decode
+_decode_messages = msgspec.json.Decoder(MessageBatch).decode
 _decode_read_all = msgspec.json.Decoder(ReadAll).decode
 _decode_withdrawal = msgspec.json.Decoder(Withdrawal).decode
 _decode_wish = msgspec.json.Decoder(Wish).decode

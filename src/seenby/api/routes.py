@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import structlog
 
 from seenby import inputs
-from seenby.api import schemas
+from seenby.api import schemas, shapes
 from seenby.api.answers import Answer
 from seenby.bus.partitions import partition_of
 from seenby.errors import BadInput, SeenbyError, StoreUnavailable
@@ -21,8 +21,6 @@ from seenby.events import TRACEPARENT, trace_of
 from seenby.model import Receipt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from aiohttp import web
 
     from seenby.metrics import Metrics
@@ -138,7 +136,7 @@ class Routes:
         user_id = inputs.user_id(call.path("user_id"))
         device_id = inputs.device_id(call.path("device_id"))
         await self._service.sign_off(call.caller, user_id, device_id)
-        return Answer(b'{"success":true}')
+        return Answer(schemas.encode(shapes.Done()))
 
     async def gateway(self, call: Call) -> Answer:
         """``GET /api/v1/gateway``: where, and with which ``part``, this user connects."""
@@ -146,36 +144,32 @@ class Routes:
         call.caller.must_act_for(user_id)
         partitions = (self._bus.partitions if self._bus is not None else 1) or self._partitions
         part = partition_of(user_id, partitions)
-        return Answer(
-            schemas.encode({"url": self._gateway_url, "part": part, "partitions": partitions})
-        )
+        found = shapes.Gateway(self._gateway_url, part, partitions)
+        return Answer(schemas.encode(found))
 
     # Health; open to everyone
 
     async def health(self, _: Call) -> Answer:
         """``GET /health``: alive."""
-        return Answer(b'{"status":"alive"}')
+        return Answer(schemas.encode(shapes.Alive("alive")))
 
     async def ready(self, _: Call) -> Answer:
         """``GET /ready``: the store and the bus answer."""
-        parts: dict[str, bool] = {"store": True, "bus": self._bus is None or self._bus.healthy}
+        store, bus = True, self._bus is None or self._bus.healthy
         try:
             async with asyncio.timeout(READY_WITHIN):
                 await self._service.ready()
         except (StoreUnavailable, TimeoutError):
-            parts["store"] = False
-        return _readiness(parts)
+            store = False
+        whole = store and bus
+        status = HTTPStatus.OK if whole else HTTPStatus.SERVICE_UNAVAILABLE
+        found = shapes.Ready(whole, store, bus)
+        return Answer(schemas.encode(found), status, retry=not whole)
 
     async def metrics(self, _: Call) -> Answer:
         """``GET /metrics``: in Prometheus' text format."""
         body, content_type = self._metrics.render()
         return Answer(body, content_type=content_type)
-
-
-def _readiness(parts: Mapping[str, bool]) -> Answer:
-    whole = all(parts.values())
-    status = HTTPStatus.OK if whole else HTTPStatus.SERVICE_UNAVAILABLE
-    return Answer(schemas.encode({"ready": whole, **parts}), status, retry=not whole)
 
 
 def _result(outcome: Outcome | SeenbyError) -> bytes:

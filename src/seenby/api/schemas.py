@@ -6,12 +6,12 @@ its rule says, is refused by name; one that is not known is ignored, as unknown 
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from seenby import inputs
+from seenby.api import shapes
 from seenby.errors import BadInput
 from seenby.model import SELF_KINDS, TYPE_OF_KIND, Kind
 
@@ -188,133 +188,9 @@ def _limit(query: MultiMapping[str]) -> int:
 # Answers
 
 
-class _Failure(msgspec.Struct, frozen=True):
-    success: bool
-    error: str
-    code: str
-
-
-class _Receipts(msgspec.Struct, frozen=True, omit_defaults=True):
-    msg_id: str
-    count: int
-    receipts: list[inputs.PublicReceipt]
-    member_count: int | None = None
-    names: bool = True
-    next_cursor: str | None = None
-
-
-class _NotRead(msgspec.Struct, frozen=True, omit_defaults=True):
-    msg_id: str
-    count: int
-    member_count: int
-    unread: list[str]
-    names: bool = True
-    next_cursor: str | None = None
-
-
-class _Conversation(msgspec.Struct, frozen=True):
-    success: bool
-    conversation_id: str
-    type: str
-    member_count: int
-    message_count: int
-
-
-class _Members(msgspec.Struct, frozen=True, omit_defaults=True):
-    conversation_id: str
-    members: list[str]
-    next_cursor: str | None = None
-
-
-class _Registered(msgspec.Struct, frozen=True):
-    success: bool
-    msg_id: str
-    conversation_id: str
-    sender_id: str
-    sent_at: datetime
-    member_count: int
-
-
-class _UnreadCount(msgspec.Struct, frozen=True):
-    conversation_id: str
-    conversation_type: str
-    count: int
-
-
-class _UnreadCounts(msgspec.Struct, frozen=True):
-    user_id: str
-    count: int
-    conversations: list[_UnreadCount]
-
-
-class _UnreadMessage(msgspec.Struct, frozen=True):
-    msg_id: str
-    conversation_id: str
-    sender_id: str
-    sent_at: datetime
-
-
-class _Unread(msgspec.Struct, frozen=True, omit_defaults=True):
-    user_id: str
-    messages: list[_UnreadMessage]
-    next_offset: int | None = None
-
-
-class _Wish(msgspec.Struct, frozen=True):
-    conversation_id: str
-    send_receipts: bool
-
-
-class _Preferences(msgspec.Struct, frozen=True):
-    user_id: str
-    send_receipts: bool | None
-    conversations: list[_Wish]
-
-
-class _MissedReceipt(msgspec.Struct, frozen=True):
-    seq: int
-    msg_id: str
-    reader_id: str
-    conversation_id: str
-    read_at: datetime
-    device_id: str
-    read: int | msgspec.UnsetType
-    of: int | msgspec.UnsetType
-
-
-class _MissedUpdate(msgspec.Struct, frozen=True):
-    """An event of another kind, with the type and the fields that its frame has."""
-
-    seq: int
-    type: str
-    msg_id: str
-    conversation_id: str
-    at: datetime
-    reader_id: str | msgspec.UnsetType = msgspec.UNSET
-    read: int | msgspec.UnsetType = msgspec.UNSET
-    of: int | msgspec.UnsetType = msgspec.UNSET
-    unread: int | msgspec.UnsetType = msgspec.UNSET
-    up_to: bool | msgspec.UnsetType = msgspec.UNSET
-
-
-class _MissedPage(msgspec.Struct, frozen=True, omit_defaults=True):
-    epoch: str
-    head: int
-    receipts: list[_MissedReceipt]
-    updates: list[_MissedUpdate] = []
-    next_after: int | None = None
-
-
-class _Device(msgspec.Struct, frozen=True):
-    device_id: str
-    epoch: str
-    seq: int
-    last_seen: datetime
-
-
 def failure(error: SeenbyError, more: Mapping[str, object] | None = None) -> bytes:
     """An error as every endpoint answers it; *more* are further fields."""
-    known = _Failure(success=False, error=error.told, code=error.code)
+    known = shapes.Failure(success=False, error=error.told, code=error.code)
     if not more:
         return encode(known)
     return encode({**msgspec.to_builtins(known), **more})
@@ -325,10 +201,10 @@ def recorded(receipt: Receipt) -> bytes:
     return b'{"success":true,"receipt":' + inputs.receipt_json(receipt) + b"}"
 
 
-def receipts(page: ReceiptPage, limit: int, *, names: bool = True) -> _Receipts:
+def receipts(page: ReceiptPage, limit: int, *, names: bool = True) -> shapes.Receipts:
     """Who has read one message; ``next_cursor`` where there may be more."""
     full = len(page.receipts) == limit
-    return _Receipts(
+    return shapes.Receipts(
         page.msg_id,
         page.count,
         [inputs.public(receipt) for receipt in page.receipts],
@@ -341,7 +217,7 @@ def receipts(page: ReceiptPage, limit: int, *, names: bool = True) -> _Receipts:
 def not_read(found: NotRead, limit: int) -> bytes:
     """Who has not read one message."""
     return encode(
-        _NotRead(
+        shapes.NotRead(
             found.msg_id,
             found.count,
             found.of,
@@ -355,7 +231,7 @@ def not_read(found: NotRead, limit: int) -> bytes:
 def conversation(found: Conversation) -> bytes:
     """A registered conversation."""
     return encode(
-        _Conversation(
+        shapes.Conversation(
             success=True,
             conversation_id=found.conversation_id,
             type=found.type,
@@ -368,13 +244,13 @@ def conversation(found: Conversation) -> bytes:
 def members(conversation_id: str, user_ids: list[str], limit: int) -> bytes:
     """Who is in a conversation."""
     full = len(user_ids) == limit
-    return encode(_Members(conversation_id, user_ids, user_ids[-1] if full else None))
+    return encode(shapes.Members(conversation_id, user_ids, user_ids[-1] if full else None))
 
 
 def message(found: Message) -> bytes:
     """A registered message; ``member_count`` is to how many it was sent."""
     return encode(
-        _Registered(
+        shapes.Message(
             success=True,
             msg_id=found.msg_id,
             conversation_id=found.conversation_id,
@@ -388,10 +264,13 @@ def message(found: Message) -> bytes:
 def unread_counts(user_id: str, found: list[UnreadCount]) -> bytes:
     """How much a user has not read."""
     return encode(
-        _UnreadCounts(
+        shapes.UnreadCounts(
             user_id,
             sum(unread.count for unread in found),
-            [_UnreadCount(unread.conversation_id, unread.type, unread.count) for unread in found],
+            [
+                shapes.UnreadCount(unread.conversation_id, unread.type, unread.count)
+                for unread in found
+            ],
         )
     )
 
@@ -400,10 +279,10 @@ def unread(user_id: str, found: list[Message], asked: UnreadQuery) -> bytes:
     """What a user has not read; ``next_offset`` where there may be more."""
     full = len(found) == asked.limit
     return encode(
-        _Unread(
+        shapes.Unread(
             user_id,
             [
-                _UnreadMessage(m.msg_id, m.conversation_id, m.sender_id, inputs.at(m.sent_at))
+                shapes.UnreadMessage(m.msg_id, m.conversation_id, m.sender_id, inputs.at(m.sent_at))
                 for m in found
             ],
             asked.offset + asked.limit if full else None,
@@ -414,11 +293,11 @@ def unread(user_id: str, found: list[Message], asked: UnreadQuery) -> bytes:
 def preferences(user_id: str, found: dict[str, bool]) -> bytes:
     """What a user wishes; ``send_receipts`` null: nothing in general."""
     return encode(
-        _Preferences(
+        shapes.Preferences(
             user_id,
             found.get(""),
             [
-                _Wish(conversation_id, wish)
+                shapes.ConversationWish(conversation_id, wish)
                 for conversation_id, wish in sorted(found.items())
                 if conversation_id
             ],
@@ -428,18 +307,18 @@ def preferences(user_id: str, found: dict[str, bool]) -> bytes:
 
 def missed(found: Missed) -> bytes:
     """A page of a stream. Erased events are left out: there is nothing to show."""
-    receipts: list[_MissedReceipt] = []
-    updates: list[_MissedUpdate] = []
+    receipts: list[shapes.MissedReceipt] = []
+    updates: list[shapes.MissedUpdate] = []
     for event in found.events:
         if event.msg_id and event.kind == Kind.RECEIPT:
             receipts.append(_missed_receipt(event))
         elif event.msg_id:
             updates.append(_missed_update(event))
-    return encode(_MissedPage(found.epoch, found.head, receipts, updates, found.next_after))
+    return encode(shapes.Stream(found.epoch, found.head, receipts, updates, found.next_after))
 
 
-def _missed_receipt(event: Event) -> _MissedReceipt:
-    return _MissedReceipt(
+def _missed_receipt(event: Event) -> shapes.MissedReceipt:
+    return shapes.MissedReceipt(
         event.seq,
         event.msg_id,
         event.reader_id,
@@ -451,9 +330,9 @@ def _missed_receipt(event: Event) -> _MissedReceipt:
     )
 
 
-def _missed_update(event: Event) -> _MissedUpdate:
+def _missed_update(event: Event) -> shapes.MissedUpdate:
     own = event.kind in SELF_KINDS
-    return _MissedUpdate(
+    return shapes.MissedUpdate(
         event.seq,
         TYPE_OF_KIND[event.kind],
         event.msg_id,
@@ -474,7 +353,7 @@ def _known(number: int | None) -> int | msgspec.UnsetType:
 def devices(user_id: str, found: list[Device]) -> bytes:
     """The devices of a user."""
     shown = [
-        _Device(
+        shapes.Device(
             device.device_id,
             device.position.epoch,
             device.position.seq,
@@ -482,4 +361,4 @@ def devices(user_id: str, found: list[Device]) -> bytes:
         )
         for device in found
     ]
-    return encode({"user_id": user_id, "devices": shown})
+    return encode(shapes.Devices(user_id, shown))
