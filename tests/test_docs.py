@@ -177,7 +177,7 @@ def application() -> web.Application:
     )
     chat = ChatRoutes(Chat(recorder, threads, Rules()))
     pages = Pages(gateway_url="ws://gateway/ws", auth="off")
-    return make_app(routes, chat, AuthOff(), metrics, (), pages)
+    return make_app(routes, chat, AuthOff(), metrics, (), pages=pages)
 
 
 def test_every_address_is_explained() -> None:

@@ -30,6 +30,7 @@ from sqlalchemy import make_url
 from seenby.api.app import make_app
 from seenby.api.chat import ChatRoutes
 from seenby.api.lane import KEEP_ALIVE, Lane
+from seenby.api.pages import Pages
 from seenby.api.routes import Routes
 from seenby.auth import make_authenticator
 from seenby.bus.absent import NoFeed
@@ -67,6 +68,8 @@ Role = Literal["serve", "api", "gateway"]
 GC_THRESHOLDS = (50_000, 20, 50)
 """New objects after which the youngest generation is looked through, and how many looks at one
 generation bring a look at the next."""
+
+HTTP_PORT = 80
 
 BUS_WITHIN = 3.0
 """Seconds that a start waits for the bus before it goes on without."""
@@ -295,7 +298,9 @@ async def _start_api(shared: _Shared, chat: Chat, publisher: Publisher | None) -
         gateway_url=settings.gateway_url,
         partitions=settings.topic_partitions,
     )
-    app = make_app(routes, ChatRoutes(chat), authenticator, metrics, _origins(settings))
+    pages = Pages(gateway_url=settings.gateway_url, auth=settings.auth) if settings.pages else None
+    origins = _origins(settings)
+    app = make_app(routes, ChatRoutes(chat), authenticator, metrics, origins, pages=pages)
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -306,7 +311,7 @@ async def _start_api(shared: _Shared, chat: Chat, publisher: Publisher | None) -
     drain.push_async_callback(runner.cleanup)
     if runner.server is None:
         raise RuntimeError("aiohttp's runner has no server after its setup")
-    lane = Lane(runner.server, service, authenticator, metrics, _origins(settings))
+    lane = Lane(runner.server, service, authenticator, metrics, origins)
     with _naming_the_port("SEENBY_API_PORT", settings.api_host, settings.api_port):
         port = await lane.listen(settings.api_host, settings.api_port)
     drain.push_async_callback(lane.drain, settings.drain_seconds)
@@ -355,7 +360,9 @@ def _origins(settings: Settings) -> frozenset[str]:
     if settings.allowed_origins:
         return frozenset(settings.allowed_origins)
     hosts = {settings.api_host, "localhost", "127.0.0.1"}
-    return frozenset(f"http://{in_url(host)}:{settings.api_port}" for host in hosts)
+    # Browsers leave out the scheme's own port (RFC 6454, section 6.2).
+    port = "" if settings.api_port == HTTP_PORT else f":{settings.api_port}"
+    return frozenset(f"http://{in_url(host)}{port}" for host in hosts)
 
 
 @contextlib.contextmanager

@@ -214,6 +214,12 @@ class Settings(BaseModel):
         "an address such as wss://chat.example.com/ws",
         default="",
     )
+    pages: bool = _setting(
+        "SEENBY_PAGES",
+        "Whether the API serves web pages for people: the demo at /, and those it links to.",
+        _BOOLEAN,
+        default=True,
+    )
     node: Name = _setting(
         "SEENBY_NODE",
         "This process's name in logs, the outbox and Kafka. Default: host name and process id.",

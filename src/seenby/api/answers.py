@@ -22,17 +22,21 @@ RETRY_AFTER = "1"
 
 
 class Answer(NamedTuple):
-    """What goes back; ``retry``: the same request may succeed a little later."""
+    """What goes back; ``retry``: the same request may succeed a little later.
+
+    ``more`` are headers of this answer alone.
+    """
 
     body: bytes
     status: int = HTTPStatus.OK
     content_type: str = JSON
     retry: bool = False
+    more: tuple[tuple[str, str], ...] = ()
 
     @property
     def headers(self) -> dict[str, str]:
         """The headers that are the same for every caller, in their order."""
-        headers = {"Content-Type": self.content_type, "Server": "seenby"}
+        headers = {"Content-Type": self.content_type, "Server": "seenby", **dict(self.more)}
         if self.retry:
             headers["Retry-After"] = RETRY_AFTER
         if self.status == HTTPStatus.UNAUTHORIZED:

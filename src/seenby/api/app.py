@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
     from seenby.api.chat import ChatRoutes
+    from seenby.api.pages import Pages
     from seenby.auth import Authenticator
     from seenby.metrics import Metrics
     from seenby.model import Caller
@@ -61,6 +62,8 @@ def make_app(
     authenticator: Authenticator,
     metrics: Metrics,
     origins: Collection[str],
+    *,
+    pages: Pages | None = None,
 ) -> web.Application:
     """The application.
 
@@ -70,6 +73,7 @@ def make_app(
         authenticator: tells who calls.
         metrics: counts requests by route and status.
         origins: of the web pages that may call.
+        pages: its own web pages; None: it has none.
     """
     app = web.Application(client_max_size=BATCH_MAX)
     around = _Around(authenticator, metrics, origins)
@@ -125,6 +129,9 @@ def make_app(
         "/ready": {hdrs.METH_GET: around("ready", routes.ready, public=True)},
         "/metrics": {hdrs.METH_GET: around("metrics", routes.metrics, public=True)},
     }
+    if pages is not None:
+        for path, page in pages.routes.items():
+            methods[path] = {hdrs.METH_GET: around("page", page, public=True)}
     for path, by_method in methods.items():
         if hdrs.METH_GET in by_method:
             # The same without its body (RFC 9110, section 9.3.2): aiohttp leaves that out.
@@ -215,7 +222,7 @@ class _Around:
         return cors(request.headers.get(hdrs.ORIGIN), self._origins)
 
     def _response(self, request: web.Request, answer: Answer) -> web.Response:
-        headers = {**answer.headers, **self._cors(request)}
+        headers = {**answer.headers, **self._cors(request), **dict(answer.more)}
         return web.Response(body=answer.body, status=answer.status, headers=headers)
 
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse
     from yarl import URL
 
+    from seenby.api.pages import Pages
     from seenby.store.base import Store
     from seenby.store.sql import SqlStore
 
@@ -181,7 +182,9 @@ class Api:
 
 
 @asynccontextmanager
-async def running(store: SqlStore | None = None, rules: Rules = DEFAULT) -> AsyncIterator[Api]:
+async def running(
+    store: SqlStore | None = None, rules: Rules = DEFAULT, pages: Pages | None = None
+) -> AsyncIterator[Api]:
     """The API over an empty store in memory, or one on a database, until the block ends."""
     api = Api(store, rules)
     api.relay.start()
@@ -193,7 +196,7 @@ async def running(store: SqlStore | None = None, rules: Rules = DEFAULT) -> Asyn
         gateway_url="wss://chat.example.com/ws",
         partitions=8,
     )
-    app = make_app(routes, ChatRoutes(api.chat), api.tokens, api.metrics, {ORIGIN})
+    app = make_app(routes, ChatRoutes(api.chat), api.tokens, api.metrics, {ORIGIN}, pages=pages)
     api.runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await api.runner.setup()
     assert api.runner.server is not None
