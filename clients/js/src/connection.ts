@@ -1,0 +1,148 @@
+// One socket, from its opening to its end, and how a dead network is noticed: browsers show a page
+// no WebSocket pings, so the client asks for a word when it has heard nothing for a heartbeat.
+
+import { endingOf, LOST, SeenbyError, type Ending } from "./errors.js";
+import type { Pace } from "./pace.js";
+import { SUBPROTOCOL, type Frame } from "./wire.js";
+
+/** The part of the standard WebSocket that is used; that of `ws` will do. */
+export interface Socket {
+  readonly protocol: string;
+  readonly readyState: number;
+  onopen: ((event: never) => unknown) | null;
+  onmessage: ((event: never) => unknown) | null;
+  onclose: ((event: never) => unknown) | null;
+  onerror: ((event: never) => unknown) | null;
+  send(text: string): void;
+  close(code?: number, reason?: string): void;
+}
+
+export type SocketConstructor = new (url: string, protocol: string) => Socket;
+
+/** For the handshake and the welcome together. */
+const OPEN_WITHIN = 10_000;
+
+/** For a word after a ping. */
+const PONG_WITHIN = 10_000;
+
+export interface Ears {
+  /** The socket is open: what is said first. */
+  opened(): object;
+  frame(frame: Frame): void;
+  raw(direction: "in" | "out", text: string): void;
+  /** Said once, and the last thing to be said. */
+  ended(ending: Ending): void;
+}
+
+export class Connection {
+  #socket: Socket;
+  #heardAt: number;
+  #heartbeat = 0;
+  #callOff: () => void;
+  #over = false;
+
+  constructor(
+    make: SocketConstructor,
+    url: string,
+    private readonly pace: Pace,
+    private readonly ears: Ears,
+  ) {
+    this.#heardAt = pace.now();
+    this.#callOff = pace.after(OPEN_WITHIN, () => this.end("there was no welcome in time"));
+    const socket = (this.#socket = new make(url, SUBPROTOCOL));
+    socket.onopen = () => {
+      if (socket.protocol === SUBPROTOCOL) this.send(ears.opened());
+      else this.#end(notSeenby(url));
+    };
+    socket.onmessage = (event: { data: unknown }) => this.#hear(event.data);
+    socket.onclose = (event: { code: number; reason: string }) =>
+      this.#end(endingOf(event.code || LOST, event.reason));
+    socket.onerror = () => undefined; // A close follows.
+  }
+
+  /** Whether the gateway has said welcome. */
+  get welcomed(): boolean {
+    return this.#heartbeat > 0 && !this.#over;
+  }
+
+  send(frame: object): void {
+    if (this.#over || this.#socket.readyState !== 1) return;
+    const text = JSON.stringify(frame);
+    // Who looks on sees no token.
+    this.ears.raw("out", "token" in frame ? JSON.stringify({ ...frame, token: "..." }) : text);
+    this.#socket.send(text);
+  }
+
+  /** Asks for a word now; without one in time the connection is lost. */
+  probe(): void {
+    if (!this.welcomed) return;
+    this.#callOff();
+    const askedAt = this.pace.now();
+    this.send({ type: "ping" });
+    this.#callOff = this.pace.after(PONG_WITHIN, () => {
+      if (this.#heardAt > askedAt) this.#listen();
+      else this.end("nothing was heard from the gateway");
+    });
+  }
+
+  /** The connection is given up. */
+  end(reason: string): void {
+    this.#end({ code: LOST, reason });
+  }
+
+  /** A clean close by the application; `ended` is not called any more. */
+  close(): void {
+    this.#leave(1000);
+  }
+
+  #hear(data: unknown): void {
+    this.#heardAt = this.pace.now();
+    const text = String(data);
+    this.ears.raw("in", text);
+    let frame: Frame;
+    try {
+      frame = JSON.parse(text) as Frame;
+      if (typeof frame?.type !== "string") throw new SyntaxError("no type");
+    } catch (error) {
+      // To pass over it could be a silent hole.
+      return this.end(`a frame cannot be understood: ${error}`);
+    }
+    if (frame.type === "welcome") {
+      this.#heartbeat = frame.heartbeat * 1000;
+      this.#listen();
+    }
+    this.ears.frame(frame);
+  }
+
+  #listen(): void {
+    this.#callOff();
+    if (this.#over) return;
+    const left = this.#heardAt + this.#heartbeat - this.pace.now();
+    if (left <= 0) this.probe();
+    else this.#callOff = this.pace.after(left, () => this.#listen());
+  }
+
+  #end(ending: Ending): void {
+    if (this.#over) return;
+    this.#leave();
+    this.ears.ended(ending);
+  }
+
+  #leave(code?: number): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#callOff();
+    const socket = this.#socket;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    try {
+      socket.close(code);
+    } catch {
+      // It has never been open.
+    }
+  }
+}
+
+function notSeenby(url: string): Ending {
+  const reason = `the server at ${url} does not speak ${SUBPROTOCOL}`;
+  return { code: 1002, reason, final: new SeenbyError("refused", reason) };
+}

@@ -1,0 +1,289 @@
+// Marks that are not answered yet: kept in storage, sent over the socket or by HTTP, and sent again
+// until they are answered. A mark twice is a mark once, so nothing is lost or doubled by that.
+
+import type { Calls } from "./calls.js";
+import type { Connection } from "./connection.js";
+import { SeenbyError } from "./errors.js";
+import type { Listeners } from "./listeners.js";
+import { jittered, type Pace } from "./pace.js";
+import { isPromise, type Shelf } from "./storage.js";
+import type { Mark, MarkResult, Receipt } from "./wire.js";
+
+/** The gateway takes no more at once on one socket. */
+const UNDER_WAY_LIMIT = 100;
+
+/** The API takes no more in one request. As ids are bounded, they are far below its 1 MiB. */
+const BATCH_LIMIT = 1000;
+
+/** An answer over the socket that takes longer makes the client ask whether anybody is there. */
+const ANSWER_SOON = 10_000;
+
+interface Entry {
+  readonly mark: Mark;
+  /** The number of its read frame, or 0 while a request has it. */
+  ref?: number | undefined;
+  readonly promise: Promise<Receipt>;
+  readonly resolve: (receipt: Receipt) => void;
+  readonly reject: (error: SeenbyError) => void;
+}
+
+export interface Surroundings {
+  userId: string;
+  deviceId(): string;
+  calls: Calls;
+  listeners: Listeners;
+  pace: Pace;
+  shelf: Shelf;
+  /** How marks go now. */
+  road(): Connection | "http" | undefined;
+}
+
+export class Marks {
+  #entries = new Map<string, Entry>();
+  #refs = new Map<number, Entry>();
+  #nextRef = 1;
+  #requesting = false;
+  #failures = 0;
+  #pause: (() => void) | undefined;
+  #pausedByNetwork = false;
+  #refused = false;
+  #watch: (() => void) | undefined;
+  #planned = false;
+  #loaded = false;
+
+  constructor(private readonly around: Surroundings) {}
+
+  get pending(): Mark[] {
+    return [...this.#entries.values()].map((entry) => entry.mark);
+  }
+
+  add(given: Mark): Promise<Receipt> {
+    let mark: Mark;
+    try {
+      mark = checked(given);
+    } catch (error) {
+      return quiet(Promise.reject(error as SeenbyError));
+    }
+    const known = this.#entries.get(mark.msg_id);
+    if (known) return known.promise;
+    const entry = this.#enter(mark);
+    if (this.#loaded) this.#keep(mark);
+    this.#refused = false;
+    this.pump();
+    return entry.promise;
+  }
+
+  /** Takes over what the storage holds: from before a reload, or of another tab that is gone. */
+  async load(): Promise<void> {
+    const { shelf } = this.around;
+    if (!this.#loaded) {
+      this.#loaded = true;
+      for (const mark of this.pending) this.#keep(mark);
+    }
+    const prefix = this.#key("");
+    const keys = shelf.keys(prefix);
+    for (const key of isPromise(keys) ? await keys : keys) {
+      const got = shelf.get(key);
+      const text = isPromise(got) ? await got : got;
+      if (text === null) continue;
+      try {
+        const mark = checked(JSON.parse(text) as Mark);
+        if (!this.#entries.has(mark.msg_id)) this.#enter(mark);
+      } catch {
+        void shelf.remove(key); // Somebody else's writing.
+      }
+    }
+  }
+
+  /** The connection is new, or the application asks: what held marks back does so no more. */
+  resume(): void {
+    this.#refused = false;
+    if (this.#pausedByNetwork) this.#unpause();
+    this.pump();
+  }
+
+  /** What was under way over a socket that is gone is to be sent again. */
+  lost(): void {
+    this.#watch?.();
+    this.#watch = undefined;
+    for (const entry of this.#refs.values()) entry.ref = undefined;
+    this.#refs.clear();
+  }
+
+  /** Sends what can be sent now. Marks of the same moment go together. */
+  pump(): void {
+    if (this.#planned) return;
+    this.#planned = true;
+    queueMicrotask(() => {
+      this.#planned = false;
+      this.#send();
+    });
+  }
+
+  answered(ref: number, result: MarkResult): void {
+    const entry = this.#refs.get(ref);
+    if (!entry) return;
+    this.#refs.delete(ref);
+    entry.ref = undefined;
+    this.#watchAnswers();
+    this.#settle(entry, result);
+    this.pump();
+  }
+
+  #send(): void {
+    if (!this.#loaded || this.#pause || this.#refused) return;
+    const road = this.around.road();
+    if (!road) return;
+    const waiting = [...this.#entries.values()].filter((entry) => entry.ref === undefined);
+    if (road === "http") {
+      if (waiting.length && !this.#requesting) void this.#request(waiting.slice(0, BATCH_LIMIT));
+      return;
+    }
+    for (const entry of waiting.slice(0, UNDER_WAY_LIMIT - this.#refs.size)) {
+      const ref = (entry.ref = this.#nextRef++);
+      this.#refs.set(ref, entry);
+      road.send({ type: "read", ref, ...this.#fields(entry.mark) });
+    }
+    if (!this.#watch) this.#watchAnswers();
+  }
+
+  #watchAnswers(): void {
+    this.#watch?.();
+    this.#watch = undefined;
+    if (!this.#refs.size) return;
+    this.#watch = this.around.pace.after(ANSWER_SOON, () => {
+      this.#watch = undefined;
+      const road = this.around.road();
+      if (typeof road === "object") road.probe();
+    });
+  }
+
+  async #request(entries: Entry[]): Promise<void> {
+    this.#requesting = true;
+    for (const entry of entries) entry.ref = 0;
+    try {
+      const receipts = entries.map((entry) => this.#fields(entry.mark));
+      const { results } = await this.around.calls.call<{ results: MarkResult[] }>(
+        "POST",
+        "/api/v1/messages/read/batch",
+        { body: { receipts }, attempts: 1 },
+      );
+      entries.forEach((entry, index) => {
+        entry.ref = undefined;
+        const result = results[index];
+        if (result) this.#settle(entry, result);
+      });
+    } catch (error) {
+      for (const entry of entries) entry.ref = undefined;
+      if (error instanceof SeenbyError && error.retriable) {
+        this.#wait(error.retryAfter * 1000, error.code === "unreachable");
+      } else {
+        // That says nothing about a mark, so all are kept: until the next connect() or mark().
+        this.#refused = true;
+        this.around.listeners.report(error);
+      }
+    } finally {
+      this.#requesting = false;
+    }
+    this.pump();
+  }
+
+  #settle(entry: Entry, result: MarkResult): void {
+    const { mark } = entry;
+    if (!result.success) {
+      const error = new SeenbyError(result.code, result.error);
+      // A token's end says nothing about the mark.
+      if (error.retriable || ["token_expired", "unauthenticated"].includes(error.code)) {
+        return this.#wait(0, false);
+      }
+      this.#remove(mark);
+      entry.reject(error);
+      return this.around.listeners.tell("refused", {
+        mark,
+        code: error.code,
+        error: error.message,
+      });
+    }
+    this.#failures = 0;
+    this.#remove(mark);
+    entry.resolve(result.receipt);
+    this.around.listeners.tell("marked", result.receipt);
+  }
+
+  #wait(least: number, network: boolean): void {
+    if (this.#pause) return;
+    const wait = least + jittered(this.around.pace, this.#failures++);
+    this.#pausedByNetwork = network;
+    this.#pause = this.around.pace.after(wait, () => {
+      this.#unpause();
+      this.pump();
+    });
+  }
+
+  #unpause(): void {
+    this.#pause?.();
+    this.#pause = undefined;
+    this.#pausedByNetwork = false;
+  }
+
+  #enter(mark: Mark): Entry {
+    let resolve!: Entry["resolve"];
+    let reject!: Entry["reject"];
+    const promise = quiet(
+      new Promise<Receipt>((done, failed) => {
+        resolve = done;
+        reject = failed;
+      }),
+    );
+    const entry: Entry = { mark, promise, resolve, reject };
+    this.#entries.set(mark.msg_id, entry);
+    return entry;
+  }
+
+  #keep(mark: Mark): void {
+    void this.around.shelf.set(this.#key(mark.msg_id), JSON.stringify(mark));
+  }
+
+  #remove(mark: Mark): void {
+    this.#entries.delete(mark.msg_id);
+    void this.around.shelf.remove(this.#key(mark.msg_id));
+  }
+
+  #fields(mark: Mark): object {
+    return { ...mark, reader_id: this.around.userId, device_id: this.around.deviceId() };
+  }
+
+  // Ids hold no spaces, so no two of these are alike.
+  #key(msg_id: string): string {
+    return `seenby ${this.around.userId} ${this.around.deviceId()} mark ${msg_id}`;
+  }
+}
+
+/** Whoever does not look at the promise learns of a refusal by the event. */
+function quiet<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
+}
+
+/** A mark with nothing but its fields; throws a SeenbyError that names the one that is wrong. */
+function checked(given: Mark): Mark {
+  const { msg_id, sender_id, conversation_id, conversation_type } = given;
+  checkId("msg_id", msg_id, 64);
+  if (sender_id !== undefined) checkId("sender_id", sender_id, 64);
+  if (conversation_id !== undefined) checkId("conversation_id", conversation_id, 128);
+  if (conversation_type !== undefined && !["private", "group"].includes(conversation_type)) {
+    throw new SeenbyError("bad_request", "conversation_type must be private or group");
+  }
+  // Undefined fields are left out by JSON.
+  return { msg_id, sender_id, conversation_id, conversation_type };
+}
+
+export function checkId(name: string, value: unknown, most: number, least = 1): void {
+  const form = new RegExp(`^[!-~]{${least},${most}}$`);
+  if (typeof value !== "string" || !form.test(value)) {
+    throw new SeenbyError(
+      "bad_request",
+      `${name} must be ${least} to ${most} printable ASCII characters without spaces`,
+    );
+  }
+}

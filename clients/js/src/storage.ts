@@ -1,0 +1,117 @@
+// Where a client keeps what shall outlive a page: its device id, its position, and marks that are
+// not answered yet. Storage is somebody else's and may be full, forbidden or slow: nothing that a
+// client holds in memory depends on it.
+
+type Maybe<T> = T | Promise<T>;
+
+/** A store of texts. `localStorage` is wrapped by `browserStorage()`. */
+export interface KeyValue {
+  getItem(key: string): Maybe<string | null>;
+  setItem(key: string, value: string): Maybe<unknown>;
+  removeItem(key: string): Maybe<unknown>;
+  keys(): Maybe<Iterable<string>>;
+}
+
+/** A store that is gone with the page. */
+export function memoryStorage(): KeyValue {
+  const kept = new Map<string, string>();
+  return {
+    getItem: (key) => kept.get(key) ?? null,
+    setItem: (key, value) => kept.set(key, value),
+    removeItem: (key) => kept.delete(key),
+    keys: () => [...kept.keys()],
+  };
+}
+
+/** The browser's localStorage; in memory where there is none, or the page may not use it. */
+export function browserStorage(): KeyValue {
+  try {
+    const storage = globalThis.localStorage;
+    if (storage) {
+      return {
+        getItem: (key) => storage.getItem(key),
+        setItem: (key, value) => storage.setItem(key, value),
+        removeItem: (key) => storage.removeItem(key),
+        keys: () => Object.keys(storage),
+      };
+    }
+  } catch {
+    // A sandboxed page: even to look at localStorage is an error there.
+  }
+  return memoryStorage();
+}
+
+/**
+ * Storage that never throws. What is asked of a synchronous store is done at once, so that a mark
+ * is kept though the page is closed in the same breath; an asynchronous one is asked in turn.
+ */
+export class Shelf {
+  #turn: Promise<unknown> | undefined;
+  #failing = false;
+
+  /** @param failed is told of the first failure after each success */
+  constructor(
+    private readonly storage: KeyValue,
+    private readonly failed: (error: unknown) => void,
+  ) {}
+
+  get(key: string): Maybe<string | null> {
+    return this.#do(() => this.storage.getItem(key), null);
+  }
+
+  set(key: string, value: string): Maybe<unknown> {
+    return this.#do(() => this.storage.setItem(key, value), undefined);
+  }
+
+  remove(key: string): Maybe<unknown> {
+    return this.#do(() => this.storage.removeItem(key), undefined);
+  }
+
+  /** The keys that begin so. */
+  keys(prefix: string): Maybe<string[]> {
+    const begun = (keys: Iterable<string>) => [...keys].filter((key) => key.startsWith(prefix));
+    return this.#do<string[]>(() => {
+      const keys = this.storage.keys();
+      return isPromise(keys) ? keys.then(begun) : begun(keys);
+    }, []);
+  }
+
+  #do<T>(work: () => Maybe<T>, otherwise: T): Maybe<T> {
+    if (this.#turn) return this.#queue(this.#turn.then(work), otherwise);
+    try {
+      const done = work();
+      if (isPromise(done)) return this.#queue(done, otherwise);
+      this.#failing = false;
+      return done;
+    } catch (error) {
+      return this.#fail(error, otherwise);
+    }
+  }
+
+  #queue<T>(work: Promise<T>, otherwise: T): Promise<T> {
+    const settled = work.then(
+      (value) => {
+        this.#failing = false;
+        return value;
+      },
+      (error: unknown) => this.#fail(error, otherwise),
+    );
+    this.#turn = settled;
+    void settled.then(() => {
+      if (this.#turn === settled) this.#turn = undefined;
+    });
+    return settled;
+  }
+
+  #fail<T>(error: unknown, otherwise: T): T {
+    if (!this.#failing) {
+      this.#failing = true;
+      this.failed(error);
+    }
+    return otherwise;
+  }
+}
+
+export function isPromise<T>(value: Maybe<T>): value is Promise<T> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
+}
