@@ -16,8 +16,8 @@ ALL_PAGES = [*sorted(ROOT.glob("*.md")), *PAGES]
 
 PARTS = re.compile(
     r"^#+ (?P<heading>[^\n]+)$"
-    r"|^(?P<indent> *)```(?P<language>\w*)(?: title=\"(?P<title>[^\"]+)\")?"
-    r"(?P<more>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$",
+    r"|^(?P<indent> *)```(?P<language>\w*)(?: title=\"(?P<title>[^\"]+)\")?\n"
+    r"(?P<text>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -31,7 +31,6 @@ class Block(NamedTuple):
         language: what comes after the backticks; "" for none.
         title: the file that the block is; "" for none.
         text: without the backticks.
-        more: what else stands behind the language.
     """
 
     page: str
@@ -39,7 +38,6 @@ class Block(NamedTuple):
     language: str
     title: str
     text: str
-    more: str = ""
 
     @property
     def name(self) -> str:
@@ -67,7 +65,6 @@ def blocks_of(path: Path) -> Iterator[Block]:
             language=part["language"],
             title=part["title"] or "",
             text=text,
-            more=part["more"],
         )
 
 
