@@ -1,4 +1,4 @@
-"""The web pages: at which address each one is, and the files they are made of.
+"""The web pages and the API's descriptions: at which address each is, and what it is made of.
 
 The files come with the package and are read once, at the start. What a page may do is said by its
 Content-Security-Policy: run the scripts of its own origin, and talk to this API and to the gateway.
@@ -21,6 +21,7 @@ from yarl import URL
 from seenby import __version__
 from seenby.api import schemas
 from seenby.api.answers import JSON, Answer
+from seenby.api.descriptions import openapi
 from seenby.errors import NotFound
 
 if TYPE_CHECKING:
@@ -75,6 +76,9 @@ class Pages:
         }
         """The endpoint of each address."""
         self.routes |= {ABOUT: partial(self._page, about), "/page/{name:.+}": self._file}
+        for address, document in {"/openapi.json": openapi.document()}.items():
+            described = _File(schemas.encode(document), JSON, policy)
+            self.routes[address] = partial(self._page, described)
 
     @staticmethod
     async def _page(file: _File, call: Call) -> Answer:

@@ -1,0 +1,334 @@
+"""An example of each operation: what docs/http.md shows, which a test compares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "mark": {
+        "request": {
+            "msg_id": "test-msg-123",
+            "reader_id": "user456",
+            "sender_id": "user123",
+            "conversation_id": "conv789",
+            "conversation_type": "private",
+        },
+        "answer": {
+            "success": True,
+            "receipt": {
+                "id": 1,
+                "msg_id": "test-msg-123",
+                "reader_id": "user456",
+                "sender_id": "user123",
+                "conversation_id": "conv789",
+                "conversation_type": "private",
+                "read_at": "2026-11-24T11:28:44Z",
+                "device_id": "",
+            },
+        },
+    },
+    "mark_batch": {
+        "request": {
+            "receipts": [
+                {
+                    "msg_id": "m1",
+                    "reader_id": "bob",
+                    "sender_id": "user123",
+                    "conversation_id": "conv789",
+                },
+                {
+                    "msg_id": "m2",
+                    "reader_id": "user123",
+                    "sender_id": "user123",
+                    "conversation_id": "conv789",
+                },
+                {"msg_id": "m3"},
+            ]
+        },
+        "answer": {
+            "success": True,
+            "results": [
+                {
+                    "success": True,
+                    "receipt": {
+                        "id": 2,
+                        "msg_id": "m1",
+                        "reader_id": "bob",
+                        "sender_id": "user123",
+                        "conversation_id": "conv789",
+                        "conversation_type": "private",
+                        "read_at": "2026-11-24T11:28:44Z",
+                        "device_id": "",
+                    },
+                },
+                {
+                    "success": False,
+                    "error": "reader_id must not be the sender: one's own message is not marked",
+                    "code": "own_message",
+                },
+                {
+                    "success": False,
+                    "error": "reader_id must be given: 1 to 64 printable "
+                    "ASCII characters without spaces (0x21 to 0x7E)",
+                    "code": "bad_request",
+                },
+            ],
+        },
+    },
+    "withdraw": {
+        "request": {"msg_id": "m10", "reader_id": "bob"},
+        "answer": {
+            "success": True,
+            "receipt": {
+                "id": 1,
+                "msg_id": "m10",
+                "reader_id": "bob",
+                "sender_id": "alice",
+                "conversation_id": "team",
+                "conversation_type": "group",
+                "read_at": "2026-11-24T18:59:37Z",
+                "device_id": "",
+            },
+        },
+    },
+    "read_conversation": {
+        "request": {"user_id": "carol", "conversation_id": "team", "up_to_msg_id": "m11"},
+        "answer": {"success": True, "rows_affected": 2},
+    },
+    "put_conversation": {
+        "request": {"type": "group", "members": ["alice", "bob", "carol", "dan"]},
+        "answer": {
+            "success": True,
+            "conversation_id": "team",
+            "type": "group",
+            "member_count": 4,
+            "message_count": 0,
+        },
+    },
+    "conversation": {
+        "answer": {
+            "success": True,
+            "conversation_id": "team",
+            "type": "group",
+            "member_count": 4,
+            "message_count": 0,
+        }
+    },
+    "put_batch": {
+        "request": {
+            "conversations": [
+                {"conversation_id": "pair", "type": "private", "members": ["alice", "bob"]},
+                {"conversation_id": "team", "type": "private", "members": []},
+            ]
+        },
+        "answer": {
+            "success": True,
+            "results": [
+                {
+                    "success": True,
+                    "conversation_id": "pair",
+                    "type": "private",
+                    "member_count": 2,
+                    "message_count": 0,
+                },
+                {
+                    "success": False,
+                    "error": "this conversation is registered as group",
+                    "code": "conflict",
+                },
+            ],
+        },
+    },
+    "change_members": {
+        "request": {"add": ["eve"], "remove": ["dan"]},
+        "answer": {
+            "success": True,
+            "conversation_id": "team",
+            "type": "group",
+            "member_count": 4,
+            "message_count": 0,
+        },
+    },
+    "members": {
+        "answer": {"conversation_id": "team", "members": ["alice", "bob"], "next_cursor": "bob"}
+    },
+    "change_batch": {
+        "request": {
+            "changes": [
+                {"conversation_id": "pair", "add": ["carol"]},
+                {"conversation_id": "nowhere", "remove": ["bob"]},
+            ]
+        },
+        "answer": {
+            "success": True,
+            "results": [
+                {
+                    "success": True,
+                    "conversation_id": "pair",
+                    "type": "private",
+                    "member_count": 3,
+                    "message_count": 0,
+                },
+                {
+                    "success": False,
+                    "error": "conversation_id is not a registered conversation",
+                    "code": "not_found",
+                },
+            ],
+        },
+    },
+    "register": {
+        "request": {
+            "msg_id": "m10",
+            "conversation_id": "team",
+            "sender_id": "alice",
+            "sent_at": "2026-11-24T12:00:00Z",
+        },
+        "answer": {
+            "success": True,
+            "msg_id": "m10",
+            "conversation_id": "team",
+            "sender_id": "alice",
+            "sent_at": "2026-11-24T12:00:00Z",
+            "member_count": 3,
+        },
+    },
+    "register_batch": {
+        "request": {
+            "messages": [
+                {
+                    "msg_id": "m11",
+                    "conversation_id": "team",
+                    "sender_id": "alice",
+                    "sent_at": 1795521660,
+                },
+                {"msg_id": "m12", "conversation_id": "nowhere", "sender_id": "alice"},
+            ]
+        },
+        "answer": {
+            "success": True,
+            "results": [
+                {
+                    "success": True,
+                    "msg_id": "m11",
+                    "conversation_id": "team",
+                    "sender_id": "alice",
+                    "sent_at": "2026-11-24T12:01:00Z",
+                    "member_count": 3,
+                },
+                {
+                    "success": False,
+                    "error": "conversation_id is not a registered conversation",
+                    "code": "not_found",
+                },
+            ],
+        },
+    },
+    "receipts": {
+        "answer": {
+            "msg_id": "test-msg-123",
+            "count": 1,
+            "receipts": [
+                {
+                    "id": 1,
+                    "msg_id": "test-msg-123",
+                    "reader_id": "user456",
+                    "sender_id": "user123",
+                    "conversation_id": "conv789",
+                    "conversation_type": "private",
+                    "read_at": "2026-11-24T11:28:44Z",
+                    "device_id": "",
+                }
+            ],
+            "next_cursor": "1",
+        }
+    },
+    "missed": {
+        "answer": {
+            "epoch": "8d4a05b273e4d059",
+            "head": 2,
+            "receipts": [
+                {
+                    "seq": 1,
+                    "msg_id": "test-msg-123",
+                    "reader_id": "user456",
+                    "conversation_id": "conv789",
+                    "read_at": "2026-11-24T11:28:44Z",
+                    "device_id": "",
+                }
+            ],
+            "next_after": 1,
+        }
+    },
+    "unread_counts": {
+        "answer": {
+            "user_id": "carol",
+            "count": 2,
+            "conversations": [
+                {"conversation_id": "team", "conversation_type": "group", "count": 2}
+            ],
+        }
+    },
+    "unread": {
+        "answer": {
+            "user_id": "carol",
+            "messages": [
+                {
+                    "msg_id": "m10",
+                    "conversation_id": "team",
+                    "sender_id": "alice",
+                    "sent_at": "2026-11-24T12:00:00Z",
+                }
+            ],
+            "next_offset": 1,
+        }
+    },
+    "devices": {
+        "answer": {
+            "user_id": "user123",
+            "devices": [
+                {
+                    "device_id": "laptop",
+                    "epoch": "8d4a05b273e4d059",
+                    "seq": 2,
+                    "last_seen": "2026-11-24T11:31:58Z",
+                }
+            ],
+        }
+    },
+    "sign_off": {"answer": {"success": True}},
+    "prefer": {
+        "request": {"send_receipts": True, "conversation_id": "team"},
+        "answer": {
+            "user_id": "eve",
+            "send_receipts": False,
+            "conversations": [{"conversation_id": "team", "send_receipts": True}],
+        },
+    },
+    "preferences": {
+        "answer": {
+            "user_id": "eve",
+            "send_receipts": False,
+            "conversations": [{"conversation_id": "team", "send_receipts": True}],
+        }
+    },
+    "policy": {
+        "answer": {
+            "user_id": "eve",
+            "conversation_id": "team",
+            "send_receipts": True,
+            "decided_by": "conversation",
+            "counted_without_name": False,
+            "sees_names": True,
+            "why": [
+                "Receipts are sent by name, as the user wishes for this conversation.",
+                "The user is counted by name, so never without it.",
+                "The user sees the names of others, hidden or not (SEENBY_RECIPROCAL is false).",
+            ],
+        }
+    },
+    "erase": {"answer": {"success": True}},
+    "gateway": {"answer": {"url": "ws://127.0.0.1:8081/ws", "part": 6, "partitions": 16}},
+    "health": {"answer": {"status": "alive"}},
+    "ready": {"answer": {"ready": True, "store": True, "bus": True}},
+}
