@@ -11,6 +11,8 @@
                 case Reset():
                     ...  # the stream has a gap here: load what is shown anew, by REST
 
+Where nobody awaits, ``seenby.client.sync`` has the same client without it.
+
 Of registered messages the stream has more: see ReadCount, Withdrawn, ReadSelf and UnreadSelf.
 
 What it promises: within an epoch every event comes once and in order, over any number of lost
@@ -20,10 +22,18 @@ the gateway says that there is no point, and then raises why.
 
 from __future__ import annotations
 
-from seenby.client.answers import Receipt, Unread, UnreadCount, UnreadCounts, UnreadMessage
+from seenby.client.answers import (
+    MessageReceipts,
+    Receipt,
+    Unread,
+    UnreadCount,
+    UnreadCounts,
+    UnreadMessage,
+)
 from seenby.client.client import Client
 from seenby.client.frames import Pushed, ReadCount, ReadSelf, Reset, UnreadSelf, Withdrawn
 from seenby.client.pace import Pace
+from seenby.client.storage import FileStorage, Kept, Mark, MemoryStorage, Storage
 from seenby.client.stream import Connected, Disconnected, Receipts
 from seenby.client.token import Token
 from seenby.model import Position
@@ -32,6 +42,11 @@ __all__ = [
     "Client",
     "Connected",
     "Disconnected",
+    "FileStorage",
+    "Kept",
+    "Mark",
+    "MemoryStorage",
+    "MessageReceipts",
     "Pace",
     "Position",
     "Pushed",
@@ -40,6 +55,7 @@ __all__ = [
     "Receipt",
     "Receipts",
     "Reset",
+    "Storage",
     "Token",
     "Unread",
     "UnreadCount",

@@ -52,6 +52,36 @@ class Unread(msgspec.Struct, frozen=True):
     next_offset: int | None = None
 
 
+class MessageReceipts(msgspec.Struct, frozen=True):
+    """Who has read a message: all of them, or a page.
+
+    ``count`` have read it, also those whose names are not told; ``member_count`` is how many it
+    was sent to, None where that is not known: the message is not registered. ``next_cursor``: where
+    the next page begins; None after the last. ``names`` is False where none are told, since who
+    hides sees nobody's.
+    """
+
+    msg_id: str
+    count: int
+    receipts: list[Receipt]
+    member_count: int | None = None
+    names: bool = True
+    next_cursor: str | None = None
+
+
+class ReceiptsOfSeveral(msgspec.Struct, frozen=True):
+    """Who has read each of several messages, in the order in which they were asked for."""
+
+    messages: list[MessageReceipts]
+
+
+class Gateway(msgspec.Struct, frozen=True):
+    """Where a user connects; ``part`` is advice to a load balancer, None for none."""
+
+    url: str
+    part: int | None = None
+
+
 class ReadAll(msgspec.Struct, frozen=True):
     """A conversation was read; ``rows_affected`` receipts were made by that."""
 

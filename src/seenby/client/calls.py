@@ -6,6 +6,7 @@ asked for again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 from urllib.parse import urlencode
@@ -26,12 +27,12 @@ from seenby.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from seenby.client.pace import Pace
     from seenby.client.token import Credentials
 
 T = TypeVar("T")
+
+Query = Mapping[str, str | int | list[str] | None]
 
 ATTEMPTS = 6
 """How often one call is tried: with the waits between, six to seven seconds at most."""
@@ -78,9 +79,10 @@ class Calls:
         method: str,
         path: str,
         *,
-        query: Mapping[str, str | int | None] | None = None,
+        query: Query | None = None,
         body: Mapping[str, object] | None = None,
         within: float | None = None,
+        attempts: int = ATTEMPTS,
     ) -> T:
         """What the API answers.
 
@@ -88,9 +90,10 @@ class Calls:
             answer: the form of the answer.
             method: of HTTP.
             path: below the API's address, quoted.
-            query: parameters; those that are None are left out.
+            query: parameters; those that are None are left out, a list is one for each of it.
             body: becomes a JSON object.
             within: seconds for one attempt; None: ANSWER_WITHIN.
+            attempts: how often it is tried.
 
         Raises:
             Refused: one of its kinds says why; nothing was done.
@@ -100,7 +103,7 @@ class Calls:
         url = f"{self._api}{path}"
         if query is not None:
             given = {name: value for name, value in query.items() if value is not None}
-            url = f"{url}?{urlencode(given)}"
+            url = f"{url}?{urlencode(given, doseq=True)}"
         text = None if body is None else msgspec.json.encode(body)
         request = _Request(answer, method, url, text, within or ANSWER_WITHIN)
         renewed = False
@@ -114,7 +117,7 @@ class Calls:
                 renewed = True
                 continue
             failures += 1
-            if not error.retriable or failures >= ATTEMPTS or retry_after > LONGEST_RETRY_AFTER:
+            if not error.retriable or failures >= attempts or retry_after > LONGEST_RETRY_AFTER:
                 raise error
             wait = self._pace.jittered(failures - 1, first=FIRST_WAIT, most=LONGEST_WAIT)
             await self._pace.sleep(retry_after + wait)
@@ -185,13 +188,23 @@ def _kinds(of: type[SeenbyError]) -> dict[str, type[SeenbyError]]:
     return found
 
 
-def _error(code: str, sentence: str, status: int) -> SeenbyError:
-    """The error that an answer tells: by its code, else (a proxy's answer) by its status."""
+def error_of(code: str, sentence: str) -> SeenbyError:
+    """The error of that code; a refusal like any other for a code that is not known."""
+    return _known(code, sentence) or Refused(sentence)
+
+
+def _known(code: str, sentence: str) -> SeenbyError | None:
     kind = _kinds(SeenbyError).get(code)
     if kind is BadInput or kind is Mismatch:
         return _about_a_field(kind, sentence)
-    if kind is not None and kind is not PositionLost:
-        return kind(sentence)
+    return kind(sentence) if kind is not None and kind is not PositionLost else None
+
+
+def _error(code: str, sentence: str, status: int) -> SeenbyError:
+    """The error that an answer tells: by its code, else (a proxy's answer) by its status."""
+    known = _known(code, sentence)
+    if known is not None:
+        return known
     match status:
         case HTTPStatus.TOO_MANY_REQUESTS:
             return Overloaded(sentence)

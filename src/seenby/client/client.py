@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
@@ -9,22 +11,36 @@ from urllib.parse import quote
 import aiohttp
 
 from seenby import __version__, inputs
-from seenby.client.answers import Done, ReadAll, Recorded, Unread, UnreadCounts
+from seenby.client.answers import (
+    Done,
+    Gateway,
+    MessageReceipts,
+    ReadAll,
+    ReceiptsOfSeveral,
+    Recorded,
+    Unread,
+    UnreadCounts,
+)
 from seenby.client.calls import Calls
 from seenby.client.cursor import Cursor
+from seenby.client.marks import Marks
 from seenby.client.pace import Pace
-from seenby.client.stream import OPEN_WITHIN, Receipts, Route
+from seenby.client.storage import Mark, MemoryStorage
+from seenby.client.stream import OPEN_WITHIN, Connected, Receipts, Route
 from seenby.client.token import Credentials
 from seenby.errors import BadInput
 from seenby.model import Position
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from seenby.client.answers import Receipt
+    from seenby.client.calls import Query
     from seenby.client.frames import Item
+    from seenby.client.storage import Storage
     from seenby.client.stream import Notice
     from seenby.client.token import Token
+    from seenby.errors import SeenbyError
     from seenby.model import ConversationType
 
 DEFAULT_API = "http://127.0.0.1:8080"
@@ -32,6 +48,12 @@ DEFAULT_GATEWAY = "ws://127.0.0.1:8081/ws"
 
 LONG_ANSWER_WITHIN = 60.0
 """Seconds for one attempt to read a conversation that may have very many messages."""
+
+LAST_MARKS_WITHIN = 2.0
+"""Seconds that marks have to be sent when the client is left."""
+
+MESSAGES_MAX = 100
+"""Messages whose receipts are asked for in one request (contract, section 4)."""
 
 
 class Client:
@@ -45,8 +67,13 @@ class Client:
             comes from connecting on, and after the client's own position, is delivered.
         token: shown where authentication is on; a coroutine function is asked for a new one when
             it has expired.
-        api: the address of the API.
-        gateway: the address of the gateway, with its path.
+        api: the address of the API; None: DEFAULT_API.
+        gateway: the address of the gateway, with its path. None: the API is asked before each
+            connection; where no API is named either, DEFAULT_GATEWAY.
+        storage: keeps the position and the marks of mark_later(), such as a FileStorage; None:
+            only as long as the client is used.
+        marked: told each receipt that comes of mark_later().
+        refused: told each mark of mark_later() that is refused for good, and why.
         pace: time and chance; for tests.
 
     Raises:
@@ -59,34 +86,72 @@ class Client:
         user_id: str,
         device_id: str = "",
         token: Token | None = None,
-        api: str = DEFAULT_API,
-        gateway: str = DEFAULT_GATEWAY,
+        api: str | None = None,
+        gateway: str | None = None,
+        storage: Storage | None = None,
+        marked: Callable[[Receipt], object] | None = None,
+        refused: Callable[[Mark, SeenbyError], object] | None = None,
         pace: Pace | None = None,
     ) -> None:
         self._user_id = inputs.user_id(user_id)
         self._device_id = inputs.device_id(device_id)
         self._credentials = Credentials(token)
-        self._api = _address(api, "api", "http", DEFAULT_API).rstrip("/")
-        self._gateway = _address(gateway, "gateway", "ws", DEFAULT_GATEWAY)
+        self._api = _address(
+            DEFAULT_API if api is None else api, "api", "http", DEFAULT_API
+        ).rstrip("/")
+        if gateway is None and api is None:
+            gateway = DEFAULT_GATEWAY
+        self._gateway: str | None = None
+        if gateway is not None:
+            self._gateway = _address(gateway, "gateway", "ws", DEFAULT_GATEWAY)
+        self._storage = storage or MemoryStorage()
+        self._marked = marked
+        self._refused = refused
         self._pace = pace or Pace()
         self._cursor = Cursor(device=bool(device_id))
         self._http: aiohttp.ClientSession | None = None
+        self._marks: Marks | None = None
         self._stream: Receipts | None = None
 
     async def __aenter__(self) -> Self:
-        """Nothing is connected before it is needed."""
+        """Open the storage; what waits in it is sent. Else nothing is connected before it must be.
+
+        Raises:
+            BadInput: the storage is another user's, or another client uses it.
+            OSError: the storage cannot be read or written.
+        """
+        kept = self._storage.open(self._user_id)
+        self._cursor.handled = kept.position or self._cursor.handled
         self._http = aiohttp.ClientSession(
             headers={"User-Agent": f"seenby-python/{__version__}"},
             timeout=aiohttp.ClientTimeout(total=OPEN_WITHIN),
         )
+        self._marks = Marks(
+            self._calls,
+            self._said,
+            self._storage,
+            kept.marks,
+            self._pace,
+            marked=self._marked,
+            refused=self._refused,
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Acknowledge what is still to be acknowledged, and disconnect."""
-        if self._stream is not None:
-            await self._stream.aclose()
-        await self._open_http.close()
-        self._http = None
+        """Send what can be sent, acknowledge what is still to be acknowledged, and disconnect."""
+        marks = self._open_marks
+        try:
+            if not marks.failing:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LAST_MARKS_WITHIN):
+                        await marks.empty()
+            if self._stream is not None:
+                await self._stream.aclose()
+        finally:
+            await marks.close()
+            await self._open_http.close()
+            self._http = None
+            self._storage.close()
 
     @property
     def position(self) -> Position | None:
@@ -95,6 +160,11 @@ class Client:
         An application that keeps it itself gives it to receipts() the next time.
         """
         return self._cursor.handled
+
+    @property
+    def pending(self) -> list[Mark]:
+        """The marks of mark_later() that are not answered, in the order in which they came."""
+        return [] if self._marks is None else self._marks.waiting
 
     # Over HTTP
 
@@ -126,19 +196,52 @@ class Client:
             StoreUnavailable, Overloaded, Draining: seenby could not record it.
             Unreachable: there was no answer; it may have been recorded.
         """
-        mark = {
-            "msg_id": msg_id,
-            "reader_id": self._user_id,
-            "sender_id": sender_id,
-            "conversation_id": conversation_id,
-            "conversation_type": conversation_type,
-            "device_id": self._device_id,
-        }
-        found = await self._calls.call(Recorded, "POST", "/api/v1/messages/read", body=_given(mark))
+        mark = Mark(msg_id, sender_id, conversation_id, conversation_type)
+        found = await self._calls.call(
+            Recorded, "POST", "/api/v1/messages/read", body=self._said(mark)
+        )
         return found.receipt
+
+    def mark_later(
+        self,
+        *,
+        msg_id: str,
+        sender_id: str | None = None,
+        conversation_id: str | None = None,
+        conversation_type: ConversationType = "private",
+    ) -> None:
+        """Mark a message as read, without waiting for the answer.
+
+        To be called where the event loop runs. The mark is kept in the storage until it is
+        answered, and sent together with others as soon as seenby can be reached, also after a
+        restart. seenby's clock tells when the message was
+        read: at the moment it learns of it.
+
+        Args:
+            msg_id: the message; of one that waits already this mark takes the place.
+            sender_id: as for mark().
+            conversation_id: as for mark().
+            conversation_type: as for mark().
+
+        Raises:
+            BadInput: this cannot be an id.
+            OSError: the storage cannot be written; nothing is kept.
+        """
+        inputs.msg_id(msg_id)
+        if sender_id is not None:
+            inputs.user_id(sender_id, "sender_id")
+        if conversation_id is not None:
+            inputs.conversation_id(conversation_id)
+        self._open_marks.add(Mark(msg_id, sender_id, conversation_id, conversation_type))
+
+    async def marks_sent(self) -> None:
+        """Return when every mark of mark_later() is answered, be it with a refusal."""
+        await self._open_marks.empty()
 
     async def unmark(self, msg_id: str) -> Receipt:
         """Take the receipt of a message back: it is unread again.
+
+        A mark of it that waits is not sent any more.
 
         Returns:
             The receipt that there was.
@@ -149,6 +252,7 @@ class Client:
             TooLate: it is too old to be taken back.
             SeenbyError: as mark().
         """
+        await self._open_marks.take_out(msg_id)
         body = {"msg_id": msg_id, "reader_id": self._user_id}
         found = await self._calls.call(Recorded, "DELETE", "/api/v1/messages/read", body=body)
         return found.receipt
@@ -213,6 +317,44 @@ class Client:
             },
         )
 
+    async def message_receipts(
+        self, msg_ids: Sequence[str], *, limit: int = 100, cursor: str | None = None
+    ) -> list[MessageReceipts]:
+        """Who has read these messages of the user's, in the order in which they are asked for.
+
+        Args:
+            msg_ids: any number of them; a hundred are asked for at a time.
+            limit: receipts of each, up to 1000.
+            cursor: the ``next_cursor`` of the page before; with one message only.
+        """
+        found: list[MessageReceipts] = []
+        for start in range(0, len(msg_ids), MESSAGES_MAX):
+            some = list(msg_ids[start : start + MESSAGES_MAX])
+            asked: Query = {"msg_id": some, "limit": limit, "cursor": cursor}
+            path = "/api/v1/messages/receipts"
+            if len(some) == 1:
+                found.append(await self._calls.call(MessageReceipts, "GET", path, query=asked))
+            else:
+                answer = await self._calls.call(ReceiptsOfSeveral, "GET", path, query=asked)
+                found += answer.messages
+        return found
+
+    async def receipts_of(self, msg_id: str, *, page: int = 100) -> AsyncIterator[Receipt]:
+        """Everyone who has read a message of the user's, by name and one after the other.
+
+        Args:
+            msg_id: the message.
+            page: how many are asked for at a time, up to 1000.
+        """
+        cursor: str | None = None
+        while True:
+            [found] = await self.message_receipts([msg_id], limit=page, cursor=cursor)
+            for receipt in found.receipts:
+                yield receipt
+            cursor = found.next_cursor
+            if cursor is None:
+                return
+
     async def set_preferences(
         self, *, send_receipts: bool | None, conversation_id: str | None = None
     ) -> None:
@@ -250,8 +392,8 @@ class Client:
         A client has one stream: a new one ends the one before.
 
         Args:
-            position: where to begin, as (epoch, seq). None: where this client stands, else where
-                the gateway knows its device to be, else (no device) now.
+            position: where to begin, as (epoch, seq). None: where this client stands, by itself or
+                by its storage; else where the gateway knows its device to be; else (no device) now.
             batch: the gateway may put several receipts into one frame.
             auto_ack: an item counts as handled when the next one is asked for; otherwise call
                 ack(). The last item before leaving the loop is not handled yet.
@@ -265,17 +407,26 @@ class Client:
         if isinstance(position, tuple):
             position = Position(*position)
         route = Route(
-            self._open_http, self._gateway, self._user_id, self._device_id, self._credentials
+            self._open_http, self._where, self._user_id, self._device_id, self._credentials
         )
+        marks = self._open_marks
+
+        def tell(told: Notice) -> None:
+            if isinstance(told, Connected):
+                marks.wake()
+            if notice is not None:
+                notice(told)
+
         self._stream = Receipts(
             route,
             self._cursor,
             self._pace,
             position=position,
             before=self._stream,
+            moved=self._storage.keep_position,
             batch=batch,
             auto_ack=auto_ack,
-            notice=notice,
+            notice=tell,
         )
         return self._stream
 
@@ -287,14 +438,41 @@ class Client:
         if self._stream is not None:
             self._stream.handled(item)
 
+    async def _where(self) -> Gateway:
+        """Where to connect now."""
+        if self._gateway is not None:
+            return Gateway(self._gateway)
+        query = {"user_id": self._user_id}
+        found = await self._calls.call(Gateway, "GET", "/api/v1/gateway", query=query, attempts=1)
+        return Gateway(_address(found.url, "gateway", "ws", DEFAULT_GATEWAY), found.part)
+
+    def _said(self, mark: Mark) -> dict[str, str]:
+        """A mark as a request has it."""
+        return _given(
+            {
+                "msg_id": mark.msg_id,
+                "reader_id": self._user_id,
+                "sender_id": mark.sender_id,
+                "conversation_id": mark.conversation_id,
+                "conversation_type": mark.conversation_type,
+                "device_id": self._device_id,
+            }
+        )
+
     @property
     def _open_http(self) -> aiohttp.ClientSession:
         if self._http is None:
             raise RuntimeError("use the client as a context manager: async with Client(...)")
         return self._http
 
+    @property
+    def _open_marks(self) -> Marks:
+        if self._http is None or self._marks is None:
+            raise RuntimeError("use the client as a context manager: async with Client(...)")
+        return self._marks
 
-def _given(fields: dict[str, str | None]) -> dict[str, str]:
+
+def _given(fields: Mapping[str, str | None]) -> dict[str, str]:
     return {name: value for name, value in fields.items() if value is not None}
 
 

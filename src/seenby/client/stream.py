@@ -12,23 +12,23 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NoReturn, Self
 
 import aiohttp
 import msgspec
 
 from seenby.client import frames
+from seenby.client.answers import Gateway
 from seenby.client.ending import EXPIRED, LOST, NO_CODE, Ending, of_handshake
 from seenby.client.token import Credentials
 from seenby.errors import Refused, SeenbyError
+from seenby.model import Position
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from seenby.client.cursor import Cursor
     from seenby.client.frames import Item
     from seenby.client.pace import Pace
-    from seenby.model import Position
 
 QUEUE_LIMIT = 1000
 """Items that wait for the application before reading stops; one frame may go over it."""
@@ -57,9 +57,13 @@ log = logging.getLogger(__name__)
 
 
 class Connected(msgspec.Struct, frozen=True):
-    """The gateway has said welcome; ``resumed``: the stream goes on where it was left."""
+    """The gateway has said welcome; ``resumed``: the stream goes on where it was left.
+
+    ``head``: the last event there is; what comes up to there has happened before.
+    """
 
     resumed: bool
+    head: Position
 
 
 class Disconnected(msgspec.Struct, frozen=True):
@@ -74,19 +78,20 @@ Notice = Connected | Disconnected
 
 
 class Route(msgspec.Struct, frozen=True):
-    """How to reach the stream of a user."""
+    """How to reach the stream of a user; ``where`` is asked before each connection."""
 
     http: aiohttp.ClientSession
-    url: str
+    where: Callable[[], Awaitable[Gateway]]
     user_id: str
     device_id: str
     credentials: Credentials
 
-    async def open(self) -> aiohttp.ClientWebSocketResponse:
+    async def open(self, gateway: Gateway) -> aiohttp.ClientWebSocketResponse:
         """A connection on which nothing has been said yet."""
-        query = {"user_id": self.user_id, "device_id": self.device_id}
+        part = "" if gateway.part is None else str(gateway.part)
+        query = {"user_id": self.user_id, "device_id": self.device_id, "part": part}
         return await self.http.ws_connect(
-            self.url,
+            gateway.url,
             params={name: value for name, value in query.items() if value},
             protocols=(frames.SUBPROTOCOL,),
             autoping=False,
@@ -105,6 +110,7 @@ class Receipts:
         *,
         position: Position | None,
         before: Receipts | None,
+        moved: Callable[[Position], object],
         batch: bool,
         auto_ack: bool,
         notice: Callable[[Notice], None] | None,
@@ -114,6 +120,7 @@ class Receipts:
         self._pace = pace
         self._position = position
         self._before = before
+        self._moved = moved
         self._batch = batch
         self._auto_ack = auto_ack
         self._notice = notice or (lambda _: None)
@@ -165,7 +172,8 @@ class Receipts:
 
     def handled(self, item: Item) -> None:
         """The application is done with *item* and all before it: acknowledge soon."""
-        if self._cursor.handle(item):
+        if self._cursor.handle(item) and item.position is not None:
+            self._moved(item.position)
             self._ack_wanted.set()
 
     async def aclose(self) -> None:
@@ -209,19 +217,23 @@ class Receipts:
     async def _connect_once(self) -> Ending:
         """Connect, and stay until the connection ends."""
         try:
+            gateway = await self._route.where()
             token = await self._route.credentials.current()
-            socket = await self._route.open()
-        except aiohttp.WSServerHandshakeError as problem:
-            return of_handshake(problem.status, self._route.url)
-        except (aiohttp.ClientError, TimeoutError, OSError) as problem:
-            return Ending(LOST, f"{self._route.url} cannot be reached: {_why(problem)}")
         except SeenbyError as problem:
             if not problem.retriable:
                 raise
             return Ending(LOST, str(problem))
+        except (aiohttp.ClientError, TimeoutError, OSError) as problem:
+            return Ending(LOST, f"there is no token: {_why(problem)}")
+        try:
+            socket = await self._route.open(gateway)
+        except aiohttp.WSServerHandshakeError as problem:
+            return of_handshake(problem.status, gateway.url)
+        except (aiohttp.ClientError, TimeoutError, OSError) as problem:
+            return Ending(LOST, f"{gateway.url} cannot be reached: {_why(problem)}")
         try:
             if socket.protocol != frames.SUBPROTOCOL:
-                raise Refused(f"the server at {self._route.url} does not speak seenby.v1")
+                raise Refused(f"the server at {gateway.url} does not speak seenby.v1")
             return await self._converse(socket, token)
         except (aiohttp.ClientError, ConnectionError) as problem:
             return Ending(LOST, f"the connection is lost: {_why(problem)}")
@@ -298,7 +310,7 @@ class Receipts:
             self._welcomed_at = self._pace.clock()
             self._silence_limit = SILENT_AFTER * frame.heartbeat
             self._ack_wanted.set()
-            self._notice(Connected(frame.resumed))
+            self._notice(Connected(frame.resumed, Position(frame.epoch, frame.seq)))
 
     async def _listen_for_silence(self) -> Ending:
         """Return when nothing has been heard for too long; not while the application is behind."""

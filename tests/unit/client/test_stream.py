@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from seenby.client import Client, Connected, Disconnected, Pushed, Reset, stream
+from seenby.client import Client, Connected, Disconnected, Position, Pushed, Reset, stream
 from seenby.errors import (
     BadInput,
     Forbidden,
@@ -307,9 +307,9 @@ class TestReconnecting:
             await (await b.again()).welcome(resumed=False)
             await eventually(lambda: len(b.notices) == 3)
             assert b.notices == [
-                Connected(resumed=True),
+                Connected(resumed=True, head=Position("e1", 0)),
                 Disconnected(1012, "restarting", 1.0),
-                Connected(resumed=False),
+                Connected(resumed=False, head=Position("e1", 0)),
             ]
 
 
