@@ -263,8 +263,12 @@ export class SeenByElement extends Base {
     names.element.addEventListener("toggle", (event) => {
       const open = event.newState === "open";
       button.setAttribute("aria-expanded", String(open));
-      // A click on nothing closes it too, and leaves the focus nowhere.
-      if (!open && document.activeElement === document.body) button.focus({ preventScroll: true });
+      // Not every browser gives the focus back into a shadow tree, and a click on nothing leaves it
+      // nowhere. Where the reader has gone elsewhere it stays there.
+      const focused = this.#root.activeElement ?? document.activeElement;
+      if (!open && (focused === document.body || names.element.contains(focused))) {
+        button.focus({ preventScroll: true });
+      }
       const detail: NamesToggled = { msg_id: this.msgId };
       const type = open ? "seen-by-open" : "seen-by-close";
       this.dispatchEvent(new CustomEvent(type, { bubbles: true, composed: true, detail }));

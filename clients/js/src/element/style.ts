@@ -57,6 +57,8 @@ svg {
   min-inline-size: min(14rem, 100vw - 1rem);
   max-inline-size: min(22rem, 100vw - 1rem);
   max-block-size: min(24rem, 100vh - 1rem);
+  overflow: auto;
+  overscroll-behavior: contain;
   padding: 0;
   border: 1px solid var(--seen-by-border-color, light-dark(#c4cad1, #4b5561));
   border-radius: 0.5rem;
@@ -67,8 +69,10 @@ svg {
   text-align: start;
   white-space: normal;
 }
-[popover]:popover-open { display: flex; flex-direction: column; }
 header {
+  position: sticky;
+  inset-block-start: 0;
+  background: inherit;
   display: flex;
   align-items: center;
   justify-content: space-between;
@@ -76,7 +80,7 @@ header {
   padding: 0.5rem 0.75rem;
 }
 h2 { margin: 0; font: inherit; font-weight: 600; }
-[part="body"] { overflow: auto; padding: 0 0.75rem 0.5rem; }
+[part="body"] { padding: 0 0.75rem 0.5rem; }
 ul { list-style: none; margin: 0; padding: 0; }
 li { display: flex; justify-content: space-between; gap: 1rem; padding: 0.25rem 0; }
 bdi { overflow-wrap: anywhere; min-inline-size: 0; }

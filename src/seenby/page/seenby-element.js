@@ -1,0 +1,116 @@
+// Built from clients/js/src/element by npm run build: change it there.
+var f=class{#e;#i=!1;#t;constructor(e=5e3){this.#e=e}say(e,t){let n=()=>{e.textContent=t,this.#i=!0,setTimeout(()=>{e.textContent="",this.#i=!1;let s=this.#t;this.#t=void 0,s?.()},this.#e)};this.#i?this.#t=n:n()}};var E="http://www.w3.org/2000/svg";function a(i,e={},...t){let n=document.createElement(i);for(let[s,o]of Object.entries(e))n.setAttribute(s,o);return n.append(...t),n}function m(i,...e){let t=document.createElementNS(E,"svg");t.setAttribute("viewBox",i),t.setAttribute("aria-hidden","true"),t.setAttribute("focusable","false");for(let n of e){let s=document.createElementNS(E,"path");s.setAttribute("d",n),t.append(s)}return t}function h(i){if(i==null||i==="")return;let e=Number(i),t=Number.isFinite(e)?e:Date.parse(String(i))/1e3;return Number.isFinite(t)?t:void 0}var p=class{#e;#i;#t;#n=new Map;#o=!1;#r;constructor(e=0,t){this.#e=e,this.#i=t}get known(){let[e]=this.#n.values(),t=this.#e===1&&this.#n.size===1;return{read:this.#e,of:this.#i,at:t?e:void 0,personal:this.#t}}asked(){this.#r=[]}failed(){this.#r=void 0}answered(e){this.#e=e.count,this.#i=e.member_count??this.#i,this.#n=new Map(e.receipts.map(s=>[s.reader_id,h(s.read_at)])),this.#o=this.#n.size>=e.count;let[t]=e.receipts;t?.conversation_type!==void 0&&(this.#t=t.conversation_type==="private");let n=this.#r??[];return this.#r=void 0,n.map(s=>this.#s(s)).includes(!0)}event(e){return this.#r?.push(e),this.#s(e)&&this.#r===void 0}#s(e){let t=e.type==="read_withdrawn",n=!1;if(e.read!==void 0)(t||e.read>this.#e)&&(this.#e=e.read,this.#i=e.of??this.#i);else{let s=e.type!=="read_count"&&this.#n.has(e.reader_id);t===s&&(this.#e=Math.max(0,this.#e+(t?-1:1))),n=!s&&!this.#o}return e.type==="read_receipt"&&this.#n.set(e.reader_id,e.read_at),t&&this.#n.delete(e.reader_id),n}};var H=20,u=4,g=class{element;#e;#i=a("h2",{part:"heading",id:"heading"});#t=a("ul",{part:"list",role:"list"});#n=a("p",{part:"note",role:"status"});#o=a("button",{part:"more",type:"button"});#r=a("button",{part:"close",type:"button"});#s=new Map;#d;#f;#a=!1;#u=!1;#l=0;#h=0;constructor(e){this.#e=e,this.#r.append(m("0 0 16 16","M4 4l8 8M12 4l-8 8")),this.element=a("div",{part:"popover",popover:"auto",role:"dialog",tabindex:"-1",autofocus:""},a("header",{},this.#i,this.#r),a("div",{part:"body"},this.#t,this.#n,this.#o)),this.element.setAttribute("aria-labelledby","heading"),this.#r.addEventListener("click",()=>{this.hide()}),this.#o.addEventListener("click",()=>{this.#a||this.#m(!0)}),this.element.addEventListener("toggle",t=>{t.newState==="open"&&this.#y()}),this.element.addEventListener("focusout",t=>{let n=t.relatedTarget;n instanceof Node&&n!==this.#e&&!this.element.contains(n)&&this.hide()})}get shown(){return this.element.matches(":popover-open")}hide(){this.shown&&this.element.hidePopover()}start(e,t){this.#d=e,this.#h+=1,this.#f=void 0,this.#a=!1,this.#u=!1,this.#l=0,this.#s.clear(),this.#t.replaceChildren(),this.#r.setAttribute("aria-label",e.texts.close),this.label(t),this.#m(!1)}label(e){this.#i.textContent!==e&&(this.#i.textContent=e)}event(e,t){!this.#u||this.#d===void 0||(this.#l=t,e.type==="read_receipt"&&this.#g(e.reader_id,e.read_at,this.#d),e.type==="read_withdrawn"&&(this.#s.get(e.reader_id)?.remove(),this.#s.delete(e.reader_id)),this.#c(this.#d.texts,!0))}async#m(e){let t=this.#d;if(t===void 0)return;let{texts:n}=t,s=this.#h;this.#a=!0,this.#n.textContent=n.loading,this.#o.hidden=!e;try{let o={limit:H};this.#f!==void 0&&(o.cursor=this.#f);let r=await t.load(t.msgId,o);s===this.#h&&this.#p(r,t,e)}catch{if(s!==this.#h)return;this.#a=!1,this.#n.textContent=n.failed,this.#o.textContent=n.again,this.#o.hidden=!1}this.#w()}#p(e,t,n){this.#a=!1,this.#l=e.count,this.#f=e.next_cursor;let s=e.receipts.map(({reader_id:o,read_at:r})=>this.#g(o,h(r),t));this.#u=e.next_cursor===void 0||this.#s.size>=e.count,this.#c(t.texts,e.names!==!1),n&&this.shown&&(s.find(o=>o!==void 0)??this.element).focus()}#c(e,t){let n=this.#l-this.#s.size;if(this.#o.textContent=e.more,this.#o.hidden=this.#u,!this.#u)this.#n.textContent="";else if(this.#s.size===0)this.#n.textContent=t&&this.#l===0?e.sent:e.nameless;else{let s=this.#d?.writing;this.#n.textContent=n>0&&s?e.unnamed(s.number(n),n):""}}#g(e,t,n){if(this.#s.has(e))return;let s=a("bdi",{part:"name"}),o=a("li",{part:"reader",tabindex:"-1"},s);if(t!==void 0){let r=new Date(t*1e3).toISOString();o.append(a("time",{part:"time",datetime:r},n.writing.time(t)))}return j(s,e,n.nameOf),this.#s.set(e,o),this.#t.append(o),o}#y(){let e=()=>{this.#w()},t=new AbortController,n={signal:t.signal,passive:!0,capture:!0};window.addEventListener("scroll",e,n),window.addEventListener("resize",e,n),this.element.addEventListener("toggle",()=>{t.abort()},{signal:t.signal}),e()}#w(){if(!this.shown)return;let{style:e}=this.element,t=this.#e.getBoundingClientRect(),{width:n,height:s}=this.element.getBoundingClientRect(),{clientWidth:o,clientHeight:r}=document.documentElement,d=getComputedStyle(this.#e).direction==="rtl",l=t.bottom+u,c=t.top-u-s,O=l+s<=r||r-l>=t.top,R=d?t.left:t.right-n;e.left=`${k(R,u,o-n-u)}px`,e.top=`${k(O?l:c,u,r-s-u)}px`}};function k(i,e,t){return Math.round(Math.max(e,Math.min(i,t)))}async function j(i,e,t){let n=e;try{n=t?.(e)??e,typeof n!="string"&&(n=await n||e)}catch{n=e}i.textContent=n}var I=`
+:host {
+  --_color: var(--seen-by-color, light-dark(#57606a, #a9b3be));
+  --_read: var(--seen-by-read-color, light-dark(#0a5cad, #7cb8ff));
+  --_size: var(--seen-by-size, 1em);
+  display: inline-block;
+  vertical-align: baseline;
+  font-size: var(--seen-by-font-size, 0.8125rem);
+  line-height: 1.4;
+}
+:host([hidden]) { display: none; }
+[hidden] { display: none !important; }
+[part~="summary"] {
+  display: inline-flex;
+  align-items: center;
+  gap: 0.3em;
+  margin: 0;
+  padding: 0.15em 0.3em;
+  border: 0;
+  border-radius: 0.3em;
+  background: none;
+  color: var(--_color);
+  font: inherit;
+  line-height: inherit;
+  white-space: nowrap;
+}
+button { cursor: pointer; }
+button[part~="summary"] {
+  text-decoration: underline dotted;
+  text-underline-offset: 0.2em;
+  min-block-size: 24px;
+}
+button:hover { text-decoration-style: solid; }
+:focus-visible { outline: 2px solid var(--_read); outline-offset: 1px; }
+[part~="summary"]:is([data-state="read"], [data-state="all"]) { color: var(--_read); }
+svg {
+  inline-size: calc(var(--_size) * 1.5);
+  block-size: var(--_size);
+  flex: none;
+  fill: none;
+  stroke: currentColor;
+  stroke-width: 1.75;
+  stroke-linecap: round;
+  stroke-linejoin: round;
+}
+[data-state="sent"] path + path { display: none; }
+[popover] {
+  position: fixed;
+  inset: auto;
+  margin: 0;
+  box-sizing: border-box;
+  inline-size: max-content;
+  min-inline-size: min(14rem, 100vw - 1rem);
+  max-inline-size: min(22rem, 100vw - 1rem);
+  max-block-size: min(24rem, 100vh - 1rem);
+  overflow: auto;
+  overscroll-behavior: contain;
+  padding: 0;
+  border: 1px solid var(--seen-by-border-color, light-dark(#c4cad1, #4b5561));
+  border-radius: 0.5rem;
+  background: var(--seen-by-background, light-dark(#fff, #1d2126));
+  color: var(--seen-by-text-color, light-dark(#1b1f24, #e8ebef));
+  box-shadow: 0 6px 24px rgb(0 0 0 / 0.2);
+  font-size: 0.875rem;
+  text-align: start;
+  white-space: normal;
+}
+header {
+  position: sticky;
+  inset-block-start: 0;
+  background: inherit;
+  display: flex;
+  align-items: center;
+  justify-content: space-between;
+  gap: 0.75rem;
+  padding: 0.5rem 0.75rem;
+}
+h2 { margin: 0; font: inherit; font-weight: 600; }
+[part="body"] { padding: 0 0.75rem 0.5rem; }
+ul { list-style: none; margin: 0; padding: 0; }
+li { display: flex; justify-content: space-between; gap: 1rem; padding: 0.25rem 0; }
+bdi { overflow-wrap: anywhere; min-inline-size: 0; }
+time, p { color: var(--_color); }
+time { flex: none; }
+p { margin: 0; padding: 0.25rem 0; }
+p:empty { display: none; }
+[part="more"], [part="close"] {
+  font: inherit;
+  color: inherit;
+  background: none;
+  border: 1px solid var(--_color);
+  border-radius: 0.3rem;
+  padding: 0.2rem 0.6rem;
+  min-block-size: 24px;
+}
+[part="close"] { border-color: transparent; min-inline-size: 28px; padding: 0; }
+[part="close"] svg { inline-size: 1em; block-size: 1em; vertical-align: middle; }
+[role="status"].said {
+  position: absolute;
+  inline-size: 1px;
+  block-size: 1px;
+  margin: -1px;
+  overflow: hidden;
+  clip-path: inset(50%);
+  white-space: nowrap;
+}
+@media (prefers-reduced-motion: no-preference) {
+  [part~="summary"] { transition: color 0.3s; }
+  [popover] { transition: opacity 0.12s; }
+  @starting-style { [popover]:popover-open { opacity: 0; } }
+}
+@media (forced-colors: active) {
+  [part~="summary"]:is([data-state="read"], [data-state="all"]) { font-weight: 600; }
+}
+`,b;function T(){return b===void 0&&(b=new CSSStyleSheet,b.replaceSync(I)),b}var w=Object.freeze({sent:"Sent",read:i=>i===""?"Read":`Read ${i}`,some:(i,e)=>e===void 0?`Read by ${i}`:`${i} of ${e}`,all:()=>"Read by all",someLabel:(i,e)=>e===void 0?`Read by ${i}`:`Read by ${i} of ${e}`,allLabel:i=>`Read by all ${i}`,unnamed:i=>`and ${i} more`,nameless:"For this message only the number is known, not the names.",loading:"Loading names …",failed:"The names could not be loaded.",more:"Show more",again:"Try again",close:"Close"}),v=class{#e;#i;#t;constructor(e){let t=W(e);this.#e=new Intl.NumberFormat(t),this.#i=new Intl.DateTimeFormat(t,{timeStyle:"short"}),this.#t=new Intl.DateTimeFormat(t,{dateStyle:"medium",timeStyle:"short"})}number(e){return this.#e.format(e)}time(e,t=new Date){let n=new Date(e*1e3);return(n.toDateString()===t.toDateString()?this.#i:this.#t).format(n)}};function W(i){try{return i===void 0?void 0:Intl.getCanonicalLocales(i)[0]}catch{return}}var L=new Map;function x(i){let e=L.get(i);return e===void 0&&(e=new v(i),L.set(i,e)),e}var P=100,M=2e3,D=6e4,$=/^[\x21-\x7e]{1,64}$/,K=(i,e)=>{let t=setTimeout(e,i);return()=>{clearTimeout(t)}},S=class{#e;#i;#t=new Map;#n=new Set;#o=!1;#r=M;#s;#d=[];constructor(e,t=K){this.#e=e,this.#i=t}watch(e,t,n,s){if(!$.test(e))return()=>{};this.#a();let o=this.#t.get(e);o===void 0&&(o={tally:new p(t,n),watchers:new Set},this.#t.set(e,o),this.#l(e));let{tally:r,watchers:d}=o;return d.add(s),s(r.known),()=>{d.delete(s),queueMicrotask(()=>{d.size===0&&this.#f(e,d)})}}#f(e,t){if(this.#t.get(e)?.watchers===t&&(this.#t.delete(e),this.#n.delete(e),!(this.#t.size>0))){for(let n of this.#d.splice(0))n();this.#s?.(),this.#s=void 0}}#a(){if(this.#d.length>0)return;let e=this.#e,t=n=>{this.#u(n)};this.#d=[e.on("read_receipt",t),e.on("read_count",t),e.on("read_withdrawn",t),e.on("reset",()=>{for(let n of this.#t.keys())this.#l(n)}),e.on("status",({status:n})=>{n==="online"&&this.#c()})]}#u(e){let t=this.#t.get(e.msg_id);t!==void 0&&(t.tally.event(e)&&this.#l(e.msg_id),C(t,e))}#l(e){this.#n.add(e),!this.#o&&this.#s===void 0&&this.#h()}async#h(){for(this.#o=!0,await Promise.resolve();this.#n.size>0&&this.#s===void 0;){let e=new Map;for(let t of this.#n){let n=this.#t.get(t);if(e.size===P)break;this.#n.delete(t),n!==void 0&&(n.tally.asked(),e.set(t,n))}try{let t=await this.#e.receipts([...e.keys()]);this.#r=M;for(let n of t)this.#m(e,n);for(let n of e.values())n.tally.failed()}catch(t){this.#p(e,t)}}this.#o=!1}#m(e,t){let n=e.get(t.msg_id);n!==void 0&&(e.delete(t.msg_id),n.tally.answered(t)&&this.#n.add(t.msg_id),C(n))}#p(e,t){let n=t?.retriable!==!1;for(let[s,o]of e)o.tally.failed(),n&&this.#t.get(s)===o&&this.#n.add(s);!n||this.#t.size===0||(this.#s=this.#i(this.#r,()=>{this.#c()}),this.#r=Math.min(this.#r*2,D))}#c(){this.#s?.(),this.#s=void 0,this.#o||this.#h()}};function C(i,e){for(let t of[...i.watchers])t(i.tally.known,e)}var _=new WeakMap;function N(i){let e=_.get(i);return e===void 0&&(e=new S(i),_.set(i,e)),e}function A(i,e,t){let{read:n,of:s,at:o,personal:r}=i;if(n<=0)return{state:"sent",text:e.sent,label:e.sent};if(s===1||r===!0||s===void 0&&n===1&&r!==!1){let c=e.read(o===void 0?"":t.time(o));return{state:"read",text:c,label:c}}let d=t.number(n);if(s===void 0)return{state:"some",text:e.some(d),label:e.someLabel(d)};let l=t.number(s);return n>=s?{state:"all",text:e.all(l),label:e.allLabel(l)}:{state:"some",text:e.some(d,l),label:e.someLabel(d,l)}}var F=globalThis.HTMLElement??class{},B=new f,y=class i extends F{static observedAttributes=["msg-id","read","of","read-at","announce","locale"];#e;#i;#t;#n;#o=this.attachShadow({mode:"open"});#r=this.attachInternals();#s=m("0 0 24 16","M2 9l4 4L14.5 4","M10.5 11.5L12 13l8.5-9");#d=a("span",{part:"text"});#f;#a;#u;#l;#h;#m;#p;#c="";#g=!1;#y=!1;constructor(){super(),this.#o.adoptedStyleSheets=[T()]}get msgId(){return this.getAttribute("msg-id")??""}set msgId(e){this.#v("msg-id",e)}get read(){return z(this.getAttribute("read"))??0}set read(e){this.#v("read",e)}get of(){return z(this.getAttribute("of"))}set of(e){this.#v("of",e)}get readAt(){return h(this.getAttribute("read-at"))}set readAt(e){this.#v("read-at",e)}get announce(){return this.hasAttribute("announce")}set announce(e){this.toggleAttribute("announce",!!e)}get locale(){return(this.getAttribute("locale")??this.closest("[lang]")?.getAttribute("lang"))||document.documentElement.lang}set locale(e){this.#v("locale",e)}get client(){return this.#e}set client(e){this.#e=e??void 0,this.#b()}get load(){return this.#i}set load(e){this.#i=e??void 0,this.#b()}get nameOf(){return this.#t}set nameOf(e){this.#t=e??void 0}get texts(){return{...w,...this.#n}}set texts(e){this.#n=e??void 0,this.#b()}connectedCallback(){this.#w(),this.#x(),this.#b()}disconnectedCallback(){this.#x()}attributeChangedCallback(){this.#b()}#w(){for(let e of Object.keys(this)){if(!(e in i.prototype))continue;let t=Reflect.get(this,e);Reflect.deleteProperty(this,e),Reflect.set(this,e,t)}}#v(e,t){t==null?this.removeAttribute(e):this.setAttribute(e,String(t))}#b(){this.#y||!this.isConnected||(this.#y=!0,queueMicrotask(()=>{this.isConnected&&this.#x(),this.#y=!1,this.isConnected&&this.#E()}))}#x(){let{msgId:e}=this,t=this.isConnected&&e?this.#e:void 0,[n,s]=this.#m??[];t===n&&(t===void 0||e===s)||(this.#h?.(),this.#h=void 0,this.#m=void 0,this.#a?.hide(),t!==void 0&&(this.#l=void 0,this.#c="",this.#m=[t,e],this.#h=N(t).watch(e,this.read,this.of,(o,r)=>{this.#l=o,this.#g=r!==void 0,r!==void 0&&this.#a?.shown&&this.#a.event(r,o.read),this.#b()})))}#E(){let e=this.#l??{read:this.read,of:void 0,at:void 0},t=A({read:e.read,of:e.of??this.of,at:e.at??this.readAt,personal:this.#l?.personal},this.texts,x(this.locale)),n=this.#k(t.state!=="sent"&&this.#S!==void 0);n.dataset.state=t.state,n.setAttribute("aria-label",t.label),this.#d.textContent!==t.text&&(this.#d.textContent=t.text),this.#a?.shown&&this.#a.label(t.label),this.#L(t.state),this.#M(t.label)}get#S(){let e=this.#e;return this.#i??(e&&((t,n)=>e.receiptsOf(t,n)))}#k(e){let t=e?"button":"span",n=this.#f;if(n?.localName===t)return n;let s=[this.#s,this.#d];this.#s.setAttribute("part","ticks");let o=e?a("button",{part:"summary button",type:"button"},...s):a("span",{part:"summary",role:"img"},...s);return this.#a?.element.remove(),this.#a=void 0,o instanceof HTMLButtonElement&&(o.setAttribute("aria-haspopup","dialog"),o.setAttribute("aria-expanded","false"),o.addEventListener("click",()=>this.#a??=this.#T(o))),n===void 0?this.#o.prepend(o):n.replaceWith(o),this.#f=o,o}#T(e){let t=new g(e);return t.element.addEventListener("beforetoggle",n=>{let s=this.#S;if(n.newState!=="open"||s===void 0)return;let{msgId:o,nameOf:r,texts:d,locale:l}=this;t.start({msgId:o,load:s,nameOf:r,texts:d,writing:x(l)},this.#c)}),t.element.addEventListener("toggle",n=>{let s=n.newState==="open";e.setAttribute("aria-expanded",String(s));let o=this.#o.activeElement??document.activeElement;!s&&(o===document.body||t.element.contains(o))&&e.focus({preventScroll:!0});let r={msg_id:this.msgId},d=s?"seen-by-open":"seen-by-close";this.dispatchEvent(new CustomEvent(d,{bubbles:!0,composed:!0,detail:r}))}),e.after(t.element),e.popoverTargetElement=t.element,t}#L(e){if(e===this.#p)return;let{states:t}=this.#r;this.#p!==void 0&&t.delete(this.#p),t.add(e),this.#p=e}#M(e){this.announce&&this.#u===void 0&&(this.#u=a("span",{role:"status",class:"said"}),this.#o.append(this.#u));let t=this.#c!==""&&this.#c!==e;this.#c=e,t&&this.#g&&this.announce&&this.#u!==void 0&&B.say(this.#u,e),this.#g=!1}};function z(i){let e=i===null||i.trim()===""?NaN:Number(i);return Number.isFinite(e)&&e>=0?Math.floor(e):void 0}globalThis.customElements&&!customElements.get("seen-by")&&customElements.define("seen-by",y);export{w as ENGLISH,y as SeenByElement};
