@@ -21,7 +21,7 @@ from yarl import URL
 from seenby import __version__
 from seenby.api import schemas
 from seenby.api.answers import JSON, Answer
-from seenby.api.descriptions import openapi
+from seenby.api.descriptions import asyncapi, openapi
 from seenby.errors import NotFound
 
 if TYPE_CHECKING:
@@ -76,7 +76,11 @@ class Pages:
         }
         """The endpoint of each address."""
         self.routes |= {ABOUT: partial(self._page, about), "/page/{name:.+}": self._file}
-        for address, document in {"/openapi.json": openapi.document()}.items():
+        documents = {
+            "/openapi.json": openapi.document(),
+            "/asyncapi.json": asyncapi.document(gateway_url),
+        }
+        for address, document in documents.items():
             described = _File(schemas.encode(document), JSON, policy)
             self.routes[address] = partial(self._page, described)
 
