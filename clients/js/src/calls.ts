@@ -34,15 +34,19 @@ export class Calls {
         if (one !== undefined && one !== null) query.append(name, String(one));
       }
     }
-    const url = `${this.api}${path}${query.size ? `?${query}` : ""}`;
-    let renewed = false;
+    const url = `${this.api}${path}${request.query ? `?${query}` : ""}`;
+    let refused: string | undefined;
     for (let failures = 0; ;) {
+      const { credentials } = this;
+      const token = await (refused === undefined
+        ? credentials.current()
+        : credentials.renew(refused));
       try {
-        return (await this.#attempt(method, url, request.body, renewed)) as T;
+        return (await this.#attempt(method, url, request.body, token)) as T;
       } catch (error) {
         if (!(error instanceof SeenbyError)) throw error;
-        if (error.status === 401 && this.credentials.renewable && !renewed) {
-          renewed = true;
+        if (error.status === 401 && this.credentials.renewable && refused === undefined) {
+          refused = token ?? "";
           continue;
         }
         failures += 1;
@@ -55,10 +59,9 @@ export class Calls {
     }
   }
 
-  async #attempt(method: string, url: string, body: object | undefined, renew: boolean) {
+  async #attempt(method: string, url: string, body: object | undefined, token: string | undefined) {
     const headers: Record<string, string> = {};
     if (body) headers["Content-Type"] = "application/json";
-    const token = await (renew ? this.credentials.renew() : this.credentials.current());
     if (token !== undefined) headers["Authorization"] = `Bearer ${token}`;
     const abort = new AbortController();
     const callOff = this.pace.after(ANSWER_WITHIN, () => abort.abort());

@@ -50,6 +50,7 @@ export class Seenby {
   readonly userId: string;
   #deviceId = "";
   #listeners = new Listeners();
+  #storage: KeyValue;
   #shelf: Shelf;
   #calls: Calls;
   #stream: Stream;
@@ -72,8 +73,10 @@ export class Seenby {
     const credentials = new Credentials(token);
     const fetch = options.fetch ?? ((input, init) => globalThis.fetch(input, init));
     this.#calls = new Calls(api.replace(/\/+$/, ""), fetch, credentials, pace);
-    this.#shelf = new Shelf(options.storage ?? browserStorage(), (error) =>
-      this.#listeners.report(error),
+    this.#storage = options.storage ?? browserStorage();
+    // Told a moment later, when whoever makes this client listens.
+    this.#shelf = new Shelf(this.#storage, (error) =>
+      queueMicrotask(() => this.#listeners.report(error)),
     );
     const shared = {
       userId,
@@ -131,17 +134,21 @@ export class Seenby {
   /** Connects and stays connected; also after close(), and after an end for good. */
   connect(): void {
     this.#closed = false;
-    this.#watchNetwork();
+    this.#forget ??= this.#watch();
     this.#stream.connect();
     void this.#ready.then(() => this.#marks.resume());
   }
 
-  /** Acknowledges what is handled, and disconnects. Marks wait for the next connect(). */
+  /**
+   * Acknowledges what is handled, and disconnects. Events that no listener has got yet come again
+   * after the next connect(), and marks wait for it.
+   */
   async close(): Promise<void> {
     this.#closed = true;
     this.#forget?.();
     this.#forget = undefined;
-    this.#stream.close();
+    this.#marks.rest();
+    await this.#stream.close();
   }
 
   /**
@@ -152,15 +159,18 @@ export class Seenby {
     return this.#marks.add(mark);
   }
 
-  /** Who has read up to 100 messages; the first 100 of each. */
+  /** Who has read these messages, the first 100 of each; a request for each 100 of them. */
   async receipts(msg_ids: readonly string[]): Promise<MessageReceipts[]> {
-    if (!msg_ids.length) return [];
-    const answer = await this.#calls.call<MessageReceipts | { messages: MessageReceipts[] }>(
-      "GET",
-      "/api/v1/messages/receipts",
-      { query: { msg_id: msg_ids, user_id: this.userId } },
-    );
-    return "messages" in answer ? answer.messages : [answer];
+    const found: MessageReceipts[] = [];
+    for (const msg_id of inAddresses(msg_ids)) {
+      const answer = await this.#calls.call<MessageReceipts | { messages: MessageReceipts[] }>(
+        "GET",
+        "/api/v1/messages/receipts",
+        { query: { msg_id, user_id: this.userId } },
+      );
+      found.push(...("messages" in answer ? answer.messages : [answer]));
+    }
+    return found;
   }
 
   /** One page of who has read a message. */
@@ -234,24 +244,39 @@ export class Seenby {
   }
 
   #turned(): void {
-    if (this.status !== "online") this.#marks.lost();
-    if (this.status === "online") this.#marks.resume();
-    else this.#marks.pump();
+    if (this.status === "online") {
+      // Also for what a tab that is gone has left behind.
+      void this.#marks.load().then(() => this.#marks.resume());
+    } else {
+      this.#marks.lost();
+      this.#marks.pump();
+    }
   }
 
-  #watchNetwork(): void {
-    const page = globalThis.window;
-    if (this.#forget || !page?.addEventListener) return;
+  /** Looks at the network, the page and the other tabs; the returned function ends that. */
+  #watch(): () => void {
+    const unwatch = this.#storage.watch?.((key, value) => this.#marks.changed(key, value));
+    const page = globalThis.document;
     const online = () => {
       this.#stream.hurry();
       this.#marks.resume();
     };
+    // A page that was put to sleep may have missed that its connection broke.
+    const shown = () => {
+      if (page.visibilityState === "visible") online();
+    };
     const offline = () => this.#stream.lost("the browser is offline");
-    page.addEventListener("online", online);
-    page.addEventListener("offline", offline);
-    this.#forget = () => {
-      page.removeEventListener("online", online);
-      page.removeEventListener("offline", offline);
+    if (page) {
+      addEventListener("online", online);
+      addEventListener("offline", offline);
+      page.addEventListener("visibilitychange", shown);
+    }
+    return () => {
+      unwatch?.();
+      if (!page) return;
+      removeEventListener("online", online);
+      removeEventListener("offline", offline);
+      page.removeEventListener("visibilitychange", shown);
     };
   }
 
@@ -295,6 +320,22 @@ export class Seenby {
     }
     this.#storing = undefined;
   }
+}
+
+/** Pieces of up to 100 that fit into an address: servers take 8 KiB, and an id may need 192. */
+function inAddresses(msg_ids: readonly string[]): string[][] {
+  const pieces: string[][] = [];
+  let room = 0;
+  for (const msg_id of new Set(msg_ids)) {
+    const length = encodeURIComponent(msg_id).length + "&msg_id=".length;
+    if (room < length || pieces.at(-1)?.length === 100) {
+      pieces.push([]);
+      room = 7000;
+    }
+    pieces.at(-1)?.push(msg_id);
+    room -= length;
+  }
+  return pieces;
 }
 
 function positionIn(text: string | null): Position | undefined {

@@ -5,6 +5,13 @@ import { endingOf, LOST, SeenbyError, type Ending } from "./errors.js";
 import type { Pace } from "./pace.js";
 import { SUBPROTOCOL, type Frame } from "./wire.js";
 
+/** A frame to the gateway. */
+export interface Outgoing {
+  readonly type: string;
+  readonly token?: string | undefined;
+  readonly [field: string]: unknown;
+}
+
 /** The part of the standard WebSocket that is used; that of `ws` will do. */
 export interface Socket {
   readonly protocol: string;
@@ -15,6 +22,8 @@ export interface Socket {
   onerror: ((event: never) => unknown) | null;
   send(text: string): void;
   close(code?: number, reason?: string): void;
+  /** Of `ws`: leaves without waiting for the other side. */
+  terminate?(): void;
 }
 
 export type SocketConstructor = new (url: string, protocol: string) => Socket;
@@ -22,12 +31,15 @@ export type SocketConstructor = new (url: string, protocol: string) => Socket;
 /** For the handshake and the welcome together. */
 const OPEN_WITHIN = 10_000;
 
+/** For the other side's part of a clean close. */
+const CLOSE_WITHIN = 2000;
+
 /** For a word after a ping. */
 const PONG_WITHIN = 10_000;
 
 export interface Ears {
   /** The socket is open: what is said first. */
-  opened(): object;
+  opened(): Outgoing;
   frame(frame: Frame): void;
   raw(direction: "in" | "out", text: string): void;
   /** Said once, and the last thing to be said. */
@@ -38,6 +50,7 @@ export class Connection {
   #socket: Socket;
   #heardAt: number;
   #heartbeat = 0;
+  #asked = false;
   #callOff: () => void;
   #over = false;
 
@@ -47,9 +60,9 @@ export class Connection {
     private readonly pace: Pace,
     private readonly ears: Ears,
   ) {
+    const socket = (this.#socket = new make(url, SUBPROTOCOL));
     this.#heardAt = pace.now();
     this.#callOff = pace.after(OPEN_WITHIN, () => this.end("there was no welcome in time"));
-    const socket = (this.#socket = new make(url, SUBPROTOCOL));
     socket.onopen = () => {
       if (socket.protocol === SUBPROTOCOL) this.send(ears.opened());
       else this.#end(notSeenby(url));
@@ -65,23 +78,23 @@ export class Connection {
     return this.#heartbeat > 0 && !this.#over;
   }
 
-  send(frame: object): void {
+  send(frame: Outgoing): void {
     if (this.#over || this.#socket.readyState !== 1) return;
     const text = JSON.stringify(frame);
     // Who looks on sees no token.
-    this.ears.raw("out", "token" in frame ? JSON.stringify({ ...frame, token: "..." }) : text);
+    this.ears.raw("out", frame.token ? JSON.stringify({ ...frame, token: "..." }) : text);
     this.#socket.send(text);
   }
 
   /** Asks for a word now; without one in time the connection is lost. */
   probe(): void {
-    if (!this.welcomed) return;
+    if (!this.welcomed || this.#asked) return;
     this.#callOff();
-    const askedAt = this.pace.now();
+    this.#asked = true;
     this.send({ type: "ping" });
     this.#callOff = this.pace.after(PONG_WITHIN, () => {
-      if (this.#heardAt > askedAt) this.#listen();
-      else this.end("nothing was heard from the gateway");
+      if (this.#asked) this.end("nothing was heard from the gateway");
+      else this.#listen();
     });
   }
 
@@ -91,27 +104,36 @@ export class Connection {
   }
 
   /** A clean close by the application; `ended` is not called any more. */
-  close(): void {
-    this.#leave(1000);
+  close(): Promise<void> {
+    const left = new Promise<void>((resolve) => {
+      if (this.#over || this.#socket.readyState !== 1) return resolve();
+      const callOff = this.pace.after(CLOSE_WITHIN, resolve);
+      this.#leave(1000, () => {
+        callOff();
+        resolve();
+      });
+    });
+    this.#leave();
+    return left;
   }
 
   #hear(data: unknown): void {
     this.#heardAt = this.pace.now();
+    this.#asked = false;
     const text = String(data);
     this.ears.raw("in", text);
-    let frame: Frame;
     try {
-      frame = JSON.parse(text) as Frame;
-      if (typeof frame?.type !== "string") throw new SyntaxError("no type");
+      const frame = JSON.parse(text) as Frame;
+      if (typeof frame.type !== "string") throw new TypeError("it has no type");
+      if (frame.type === "welcome") {
+        this.#heartbeat = frame.heartbeat * 1000;
+        this.#listen();
+      }
+      this.ears.frame(frame);
     } catch (error) {
       // To pass over it could be a silent hole.
-      return this.end(`a frame cannot be understood: ${error}`);
+      this.end(`a frame cannot be understood: ${error}`);
     }
-    if (frame.type === "welcome") {
-      this.#heartbeat = frame.heartbeat * 1000;
-      this.#listen();
-    }
-    this.ears.frame(frame);
   }
 
   #listen(): void {
@@ -128,14 +150,17 @@ export class Connection {
     this.ears.ended(ending);
   }
 
-  #leave(code?: number): void {
+  #leave(code?: number, left: (() => void) | null = null): void {
     if (this.#over) return;
     this.#over = true;
     this.#callOff();
     const socket = this.#socket;
-    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.onopen = socket.onmessage = null;
+    socket.onclose = left;
     try {
       socket.close(code);
+      // A network that is gone will never answer the close.
+      if (!code) socket.terminate?.();
     } catch {
       // It has never been open.
     }

@@ -18,8 +18,13 @@ const BATCH_LIMIT = 1000;
 /** An answer over the socket that takes longer makes the client ask whether anybody is there. */
 const ANSWER_SOON = 10_000;
 
+/** Milliseconds that a mark of another tab's may stand in the storage before this one sends it. */
+const ADOPT_AFTER = 5000;
+
 interface Entry {
   readonly mark: Mark;
+  /** Somebody here waits for the answer, and it is not only in the storage. */
+  asked: boolean;
   /** The number of its read frame, or 0 while a request has it. */
   ref?: number | undefined;
   readonly promise: Promise<Receipt>;
@@ -48,6 +53,7 @@ export class Marks {
   #pausedByNetwork = false;
   #refused = false;
   #watch: (() => void) | undefined;
+  #adopt: (() => void) | undefined;
   #planned = false;
   #loaded = false;
 
@@ -65,8 +71,9 @@ export class Marks {
       return quiet(Promise.reject(error as SeenbyError));
     }
     const known = this.#entries.get(mark.msg_id);
+    const entry = known ?? this.#enter(mark);
+    entry.asked = true;
     if (known) return known.promise;
-    const entry = this.#enter(mark);
     if (this.#loaded) this.#keep(mark);
     this.#refused = false;
     this.pump();
@@ -79,6 +86,7 @@ export class Marks {
     if (!this.#loaded) {
       this.#loaded = true;
       for (const mark of this.pending) this.#keep(mark);
+      if (this.#entries.size) this.pump();
     }
     const prefix = this.#key("");
     const keys = shelf.keys(prefix);
@@ -100,6 +108,31 @@ export class Marks {
     this.#refused = false;
     if (this.#pausedByNetwork) this.#unpause();
     this.pump();
+  }
+
+  /** Another tab has changed the storage: it has an answer, or a mark that it may not live to send. */
+  changed(key: string, value: string | null): void {
+    const prefix = this.#key("");
+    if (!this.#loaded || !key.startsWith(prefix)) return;
+    const entry = this.#entries.get(key.slice(prefix.length));
+    if (value !== null) {
+      if (entry) return;
+      const { pace } = this.around;
+      this.#adopt ??= pace.after(ADOPT_AFTER * (1 + pace.random()), () => {
+        this.#adopt = undefined;
+        void this.load().then(() => this.pump());
+      });
+    } else if (entry && !entry.asked && entry.ref === undefined) {
+      this.#entries.delete(entry.mark.msg_id);
+    }
+  }
+
+  /** Nothing is sent until resume(). */
+  rest(): void {
+    this.#unpause();
+    this.#adopt?.();
+    this.#adopt = undefined;
+    this.lost();
   }
 
   /** What was under way over a socket that is gone is to be sent again. */
@@ -134,17 +167,27 @@ export class Marks {
     if (!this.#loaded || this.#pause || this.#refused) return;
     const road = this.around.road();
     if (!road) return;
-    const waiting = [...this.#entries.values()].filter((entry) => entry.ref === undefined);
     if (road === "http") {
-      if (waiting.length && !this.#requesting) void this.#request(waiting.slice(0, BATCH_LIMIT));
+      const some = this.#requesting ? [] : this.#waiting(BATCH_LIMIT);
+      if (some.length) void this.#request(some);
       return;
     }
-    for (const entry of waiting.slice(0, UNDER_WAY_LIMIT - this.#refs.size)) {
+    for (const entry of this.#waiting(UNDER_WAY_LIMIT - this.#refs.size)) {
       const ref = (entry.ref = this.#nextRef++);
       this.#refs.set(ref, entry);
       road.send({ type: "read", ref, ...this.#fields(entry.mark) });
     }
     if (!this.#watch) this.#watchAnswers();
+  }
+
+  /** The oldest that are not under way; those that are stand before them, mostly. */
+  #waiting(most: number): Entry[] {
+    const found: Entry[] = [];
+    for (const entry of this.#entries.values()) {
+      if (found.length >= most) break;
+      if (entry.ref === undefined) found.push(entry);
+    }
+    return found;
   }
 
   #watchAnswers(): void {
@@ -235,7 +278,7 @@ export class Marks {
         reject = failed;
       }),
     );
-    const entry: Entry = { mark, promise, resolve, reject };
+    const entry: Entry = { mark, asked: false, promise, resolve, reject };
     this.#entries.set(mark.msg_id, entry);
     return entry;
   }

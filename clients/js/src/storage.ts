@@ -10,16 +10,31 @@ export interface KeyValue {
   setItem(key: string, value: string): Maybe<unknown>;
   removeItem(key: string): Maybe<unknown>;
   keys(): Maybe<Iterable<string>>;
+  /** Calls back when another tab has changed something; the returned function ends that. */
+  watch?(changed: (key: string, value: string | null) => void): () => void;
 }
 
-/** A store that is gone with the page. */
+/** A store that is gone with the page; several clients of it are to it as several tabs. */
 export function memoryStorage(): KeyValue {
   const kept = new Map<string, string>();
+  const watchers = new Set<(key: string, value: string | null) => void>();
+  const tell = (key: string, value: string | null) => {
+    for (const changed of watchers) changed(key, value);
+  };
   return {
     getItem: (key) => kept.get(key) ?? null,
-    setItem: (key, value) => kept.set(key, value),
-    removeItem: (key) => kept.delete(key),
+    setItem: (key, value) => {
+      kept.set(key, value);
+      tell(key, value);
+    },
+    removeItem: (key) => {
+      if (kept.delete(key)) tell(key, null);
+    },
     keys: () => [...kept.keys()],
+    watch: (changed) => {
+      watchers.add(changed);
+      return () => watchers.delete(changed);
+    },
   };
 }
 
@@ -33,6 +48,13 @@ export function browserStorage(): KeyValue {
         setItem: (key, value) => storage.setItem(key, value),
         removeItem: (key) => storage.removeItem(key),
         keys: () => Object.keys(storage),
+        watch: (changed) => {
+          const heard = (event: StorageEvent) => {
+            if (event.storageArea === storage && event.key) changed(event.key, event.newValue);
+          };
+          addEventListener("storage", heard);
+          return () => removeEventListener("storage", heard);
+        },
       };
     }
   } catch {

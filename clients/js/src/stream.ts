@@ -13,7 +13,8 @@ import { jittered, type Pace } from "./pace.js";
 import type { Credentials } from "./token.js";
 import { isEvent, type Frame, type MarkResult, type Position, type StreamEvent } from "./wire.js";
 
-type Item = StreamEvent | ({ readonly type: "reset" } & Position);
+/** What waits for the listeners; `at` is where the stream stands after it, if it has a place. */
+type Item = { readonly at: Position | undefined; readonly event: StreamEvent | undefined };
 
 /** Events that wait for listeners before the client leaves; as many as the gateway replays. */
 const QUEUE_LIMIT = 10_000;
@@ -48,6 +49,7 @@ export class Stream {
   #queue: Item[] = [];
   #handling: Promise<void> | undefined;
   #wake: (() => void) | undefined;
+  #caughtUp: (() => void) | undefined;
   #failures = 0;
   #welcomedAt: number | undefined;
   #ackOff: (() => void) | undefined;
@@ -63,9 +65,16 @@ export class Stream {
   }
 
   /** Acknowledges, and leaves. What waits for a listener is left to the next connection. */
-  close(): void {
-    this.#stop();
+  async close(): Promise<void> {
+    this.#life = undefined;
+    this.#acknowledge();
+    const left = this.connection?.close();
+    this.connection = undefined;
+    this.#queue.length = 0;
+    this.#wake?.();
+    this.#caughtUp?.();
     if (this.status !== "closed") this.#turn({ status: "closed" });
+    await left;
   }
 
   /** The network is back: no need to wait any longer. */
@@ -77,15 +86,6 @@ export class Stream {
   /** The network is gone. */
   lost(reason: string): void {
     this.connection?.end(reason);
-  }
-
-  #stop(): void {
-    this.#life = undefined;
-    this.#acknowledge();
-    this.connection?.close();
-    this.connection = undefined;
-    this.#queue.length = 0;
-    this.#wake?.();
   }
 
   async #live(life: symbol): Promise<void> {
@@ -105,14 +105,14 @@ export class Stream {
       const { code, reason } = ending;
       const final = ending.final ?? this.#expired(ending);
       if (final) {
-        this.#stop();
+        this.#life = undefined;
         this.#turn({ status: "closed", code, reason });
         return this.around.listeners.report(final);
       }
       const wait = this.#waitAfter(code);
       this.#turn({ status: "waiting", code, reason, retry_in: wait / 1000 });
-      await this.#wait(wait);
-      while (this.#queue.length > QUEUE_LIMIT / 2 && this.#life === life) await this.#room();
+      if (this.#life === life) await this.#wait(wait);
+      if (this.#life === life) await this.#room();
       if (this.#life !== life) return;
       this.#turn({ status: "connecting" });
     }
@@ -123,9 +123,10 @@ export class Stream {
     let url: string;
     let token: string | undefined;
     try {
-      token = await around.credentials.renew();
+      await around.credentials.renew();
       url = await this.#address();
-      if (around.credentials.renewable) token = await around.credentials.current();
+      // The API may have wanted a newer one.
+      token = await around.credentials.current();
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       const final =
@@ -193,21 +194,19 @@ export class Stream {
 
   #wait(milliseconds: number): Promise<void> {
     return new Promise((resolve) => {
-      const callOff = this.around.pace.after(milliseconds, () => this.#wake?.());
-      this.#wake = () => {
-        this.#wake = undefined;
+      const wake = () => {
         callOff();
+        if (this.#wake === wake) this.#wake = undefined;
         resolve();
       };
+      const callOff = this.around.pace.after(milliseconds, wake);
+      this.#wake = wake;
     });
   }
 
   #take(frame: Frame): void {
     const { cursor } = this;
-    if (isEvent(frame)) {
-      if (cursor.take(frame)) this.#put(frame);
-      return;
-    }
+    if (isEvent(frame)) return this.#event(frame);
     switch (frame.type) {
       case "welcome":
         cursor.welcome(frame);
@@ -216,12 +215,14 @@ export class Stream {
         this.#turn({ status: "online" });
         break;
       case "read_receipts":
-        for (const receipt of frame.receipts) if (cursor.take(receipt)) this.#put(receipt);
+        for (const receipt of frame.receipts) this.#event(receipt);
         break;
-      case "reset":
-        cursor.reset({ epoch: frame.epoch, seq: frame.seq });
-        this.#put({ type: "reset", epoch: frame.epoch, seq: frame.seq });
+      case "reset": {
+        const at = { epoch: frame.epoch, seq: frame.seq };
+        cursor.reset(at);
+        this.#put({ at, event: undefined });
         break;
+      }
       case "read_result":
         this.around.marked(frame.ref, frame);
         break;
@@ -233,6 +234,12 @@ export class Stream {
 
   // To the application
 
+  #event(event: StreamEvent): void {
+    if (!this.cursor.take(event)) return;
+    const at = event.seq ? { epoch: this.cursor.epoch, seq: event.seq } : undefined;
+    this.#put({ at, event });
+  }
+
   #put(item: Item): void {
     this.#queue.push(item);
     this.#handling ??= this.#handle();
@@ -241,17 +248,12 @@ export class Stream {
 
   async #handle(): Promise<void> {
     const { listeners } = this.around;
-    let item: Item | undefined;
-    while ((item = this.#queue.shift())) {
-      const { epoch } = this.cursor;
-      if (item.type === "reset") {
-        const { epoch, seq } = item;
-        await listeners.tellInTurn("reset", { epoch, seq });
-        this.#handled({ epoch, seq });
-      } else {
-        await listeners.tellInTurn(item.type, item as never);
-        if (item.seq) this.#handled({ epoch, seq: item.seq });
-      }
+    for (let item = this.#queue.shift(); item; item = this.#queue.shift()) {
+      const { at, event } = item;
+      if (event) await listeners.tellInTurn(event.type, event as never);
+      else if (at) await listeners.tellInTurn("reset", at);
+      if (at) this.#handled(at);
+      if (this.#queue.length <= QUEUE_LIMIT / 2) this.#caughtUp?.();
     }
     this.#handling = undefined;
   }
@@ -262,8 +264,11 @@ export class Stream {
     this.#ackSoon();
   }
 
+  /** Until the queue is half empty. */
   async #room(): Promise<void> {
-    await new Promise<void>((resolve) => this.around.pace.after(20, resolve));
+    if (this.#queue.length <= QUEUE_LIMIT / 2) return;
+    await new Promise<void>((resolve) => (this.#caughtUp = resolve));
+    this.#caughtUp = undefined;
   }
 
   #ackSoon(): void {

@@ -1,0 +1,556 @@
+// The rules of marks: what is kept, which way it goes, and when it is tried again. Gateway, API and
+// clock are the test's own.
+
+import { beforeEach, describe, expect, test } from "vitest";
+
+import { memoryStorage, Seenby, SeenbyError, type KeyValue, type Options } from "../src/index.js";
+import { fakeGateway } from "./fake/gateway.js";
+import { FakePace, settled } from "./fake/pace.js";
+
+type Answer = Response | Error;
+interface Call {
+  path: string;
+  body: { receipts: Record<string, string>[] };
+  answer(answer: Answer): Promise<void>;
+}
+
+let gateway: ReturnType<typeof fakeGateway>;
+let pace: FakePace;
+let calls: Call[];
+let told: string[];
+
+beforeEach(() => {
+  gateway = fakeGateway();
+  pace = new FakePace();
+  calls = [];
+  told = [];
+});
+
+const api: typeof fetch = (url, init) =>
+  new Promise((resolve, reject) => {
+    calls.push({
+      path: new URL(String(url)).pathname,
+      body: JSON.parse(String(init?.body)) as Call["body"],
+      answer: async (answer) => {
+        if (answer instanceof Error) reject(answer);
+        else resolve(answer);
+        await settled();
+      },
+    });
+    init?.signal?.addEventListener("abort", () => reject(new Error("aborted")));
+  });
+
+function client(more: Partial<Options> = {}): Seenby {
+  const made = new Seenby({
+    userId: "bob",
+    api: "http://api.test",
+    gateway: "ws://gateway.test/ws",
+    deviceId: "phone",
+    storage: memoryStorage(),
+    fetch: api,
+    WebSocket: gateway.WebSocket,
+    pace,
+    ...more,
+  });
+  made.on("marked", ({ msg_id }) => told.push(`marked ${msg_id}`));
+  made.on("refused", ({ mark, code }) => told.push(`refused ${mark.msg_id} ${code}`));
+  made.on("error", (error) => told.push(`error ${(error as SeenbyError).code ?? error.message}`));
+  return made;
+}
+
+const receiptOf = (msg_id: string) => ({ id: 1, msg_id, reader_id: "bob" });
+const good = (msg_id: string) => ({ success: true, receipt: receiptOf(msg_id) });
+const bad = (code: string) => ({ success: false, code, error: `${code} it is` });
+const answered = (...results: object[]) => Response.json({ success: true, results });
+const failed = (status: number, code: string, retryAfter?: number) =>
+  Response.json(bad(code), {
+    status,
+    ...(retryAfter ? { headers: { "Retry-After": String(retryAfter) } } : {}),
+  });
+const ids = (marks: readonly { msg_id?: string }[]) => marks.map(({ msg_id }) => msg_id);
+
+async function keysOf(storage: KeyValue): Promise<string[]> {
+  return [...(await storage.keys())].filter((key) => key.includes(" mark ")).sort();
+}
+
+describe("by HTTP", () => {
+  test("marks of one moment go in one request, with reader and device", async () => {
+    const bob = client();
+    const first = bob.mark({ msg_id: "m1", sender_id: "alice", conversation_id: "c1" });
+    void bob.mark({ msg_id: "m2" });
+    await settled();
+    expect(calls.map(({ path }) => path)).toEqual(["/api/v1/messages/read/batch"]);
+    expect(calls[0]?.body.receipts).toEqual([
+      {
+        msg_id: "m1",
+        sender_id: "alice",
+        conversation_id: "c1",
+        reader_id: "bob",
+        device_id: "phone",
+      },
+      { msg_id: "m2", reader_id: "bob", device_id: "phone" },
+    ]);
+    await calls[0]?.answer(answered(good("m1"), good("m2")));
+    expect(await first).toEqual(receiptOf("m1"));
+    expect(bob.pending).toEqual([]);
+    expect(told).toEqual(["marked m1", "marked m2"]);
+  });
+
+  test("one request at a time, of at most 1000 marks and less than 1 MiB", async () => {
+    const bob = client();
+    // Ids at their longest, of characters that JSON escapes.
+    const long = (n: number, length: number) => String(n).padEnd(length, '"');
+    for (let n = 0; n < 2500; n++) {
+      void bob.mark({
+        msg_id: long(n, 64),
+        sender_id: long(n, 64),
+        conversation_id: long(n, 128),
+        conversation_type: "private",
+      });
+    }
+    for (const size of [1000, 1000, 500]) {
+      await settled();
+      const { body, answer } = calls.shift()!;
+      expect(calls).toEqual([]);
+      expect(body.receipts).toHaveLength(size);
+      expect(JSON.stringify(body).length).toBeLessThan(1024 * 1024);
+      await answer(answered(...body.receipts.map((mark) => good(mark["msg_id"]!))));
+    }
+    expect(bob.pending).toEqual([]);
+  });
+
+  test("a message that is marked twice is one mark", async () => {
+    const bob = client();
+    const first = bob.mark({ msg_id: "m1" });
+    expect(bob.mark({ msg_id: "m1" })).toBe(first);
+    await settled();
+    expect(calls[0]?.body.receipts).toHaveLength(1);
+  });
+
+  test.each([
+    ["503", () => failed(503, "store_unavailable", 2), 2500],
+    ["429", () => failed(429, "too_many", 1), 1500],
+    ["a proxy's 502", () => new Response("<html>", { status: 502 }), 500],
+    ["a proxy's page", () => new Response("<html>"), 500],
+    ["no network", () => new TypeError("failed to fetch"), 500],
+    ["a mark that was not recorded", () => answered(bad("store_unavailable")), 500],
+  ])(
+    "%s: tried again after a pause with jitter and what Retry-After says",
+    async (_, answer, wait) => {
+      const bob = client();
+      void bob.mark({ msg_id: "m1" });
+      await settled();
+      await calls[0]?.answer(answer());
+      await pace.pass(wait - 1);
+      expect(calls).toHaveLength(1);
+      await pace.pass(1);
+      expect(calls).toHaveLength(2);
+      expect(ids(bob.pending)).toEqual(["m1"]);
+      await calls[1]?.answer(answered(good("m1")));
+      expect(told).toEqual(["marked m1"]);
+    },
+  );
+
+  test("an answer that does not come in ten seconds is not waited for any longer", async () => {
+    const bob = client();
+    void bob.mark({ msg_id: "m1" });
+    await pace.pass(10_500);
+    expect(calls).toHaveLength(2);
+  });
+
+  test("refused for good: gone, told, and the promise rejects", async () => {
+    const storage = memoryStorage();
+    const bob = client({ storage });
+    const promise = bob.mark({ msg_id: "m1" });
+    await settled();
+    await calls[0]?.answer(answered(bad("own_message")));
+    await expect(promise).rejects.toMatchObject({ code: "own_message", retriable: false });
+    expect(told).toEqual(["refused m1 own_message"]);
+    expect([bob.pending, await keysOf(storage)]).toEqual([[], []]);
+  });
+
+  test("a request that is refused whole drops no mark; connect() tries again", async () => {
+    const bob = client();
+    void bob.mark({ msg_id: "m1" });
+    await settled();
+    await calls[0]?.answer(failed(403, "forbidden"));
+    await pace.pass(100_000);
+    expect([calls.length, told, ids(bob.pending)]).toEqual([1, ["error forbidden"], ["m1"]]);
+    bob.connect();
+    await settled();
+    gateway.last().end(1006);
+    await settled();
+    expect(calls).toHaveLength(2);
+  });
+
+  test("401 asks for another token once", async () => {
+    let made = 0;
+    const shown: (string | null)[] = [];
+    const bob = client({
+      token: () => `t${++made}`,
+      fetch: (_, init) => {
+        shown.push(new Headers(init?.headers).get("Authorization"));
+        return Promise.resolve(failed(401, "token_expired"));
+      },
+    });
+    void bob.mark({ msg_id: "m1" });
+    await settled();
+    expect(shown).toEqual(["Bearer t1", "Bearer t2"]);
+    expect(told).toEqual(["error token_expired"]);
+    expect(ids(bob.pending)).toEqual(["m1"]);
+  });
+});
+
+describe("over the socket", () => {
+  async function online(more: Partial<Options> = {}): Promise<Seenby> {
+    const bob = client(more);
+    bob.connect();
+    await settled();
+    gateway.last().welcome();
+    await settled();
+    return bob;
+  }
+
+  const sent = () => gateway.last().saidOf("read");
+  const answer = (frame: Record<string, unknown> | undefined, result: object) =>
+    gateway.last().tell({ type: "read_result", ref: frame?.["ref"], ...result });
+
+  test("at most 100 are under way, and answers are matched whatever their order", async () => {
+    const bob = await online();
+    for (let n = 0; n < 150; n++) void bob.mark({ msg_id: `m${n}` });
+    await settled();
+    expect(sent()).toHaveLength(100);
+    for (const frame of sent().reverse()) answer(frame, good(String(frame["msg_id"])));
+    await settled();
+    expect(ids(sent() as never[]).slice(100)).toEqual(
+      Array.from({ length: 50 }, (_, n) => `m${100 + n}`),
+    );
+    for (const frame of sent().slice(100)) answer(frame, good(String(frame["msg_id"])));
+    await settled();
+    expect([bob.pending, told.length, calls]).toEqual([[], 150, []]);
+  });
+
+  test("what is under way when the socket breaks goes again, by HTTP while there is none", async () => {
+    const bob = await online();
+    void bob.mark({ msg_id: "m1" });
+    await settled();
+    expect(sent()).toHaveLength(1);
+    gateway.last().end(1006);
+    await settled();
+    expect(ids(calls[0]?.body.receipts ?? [])).toEqual(["m1"]);
+    await calls[0]?.answer(new Error("no network"));
+    await pace.pass(500);
+    gateway.last().welcome();
+    await settled();
+    expect(ids(sent() as never[])).toEqual(["m1"]);
+    answer(sent()[0], good("m1"));
+    await settled();
+    expect(told).toEqual(["marked m1"]);
+  });
+
+  test("via socket: nothing goes by HTTP, however long there is no socket", async () => {
+    const bob = client({ via: "socket" });
+    void bob.mark({ msg_id: "m1" });
+    bob.connect();
+    await settled();
+    gateway.last().end(1006);
+    await pace.pass(400);
+    expect(calls).toEqual([]);
+    await pace.pass(100);
+    gateway.last().welcome();
+    await settled();
+    expect(sent()).toHaveLength(1);
+  });
+
+  test("via http: nothing goes over the socket", async () => {
+    const bob = await online({ via: "http" });
+    void bob.mark({ msg_id: "m1" });
+    await settled();
+    expect([sent().length, calls.length]).toEqual([0, 1]);
+  });
+
+  test("not recorded now: again after a pause; refused for good: told", async () => {
+    const bob = await online();
+    void bob.mark({ msg_id: "m1" });
+    void bob.mark({ msg_id: "m2" });
+    await settled();
+    answer(sent()[0], bad("store_unavailable"));
+    answer(sent()[1], bad("mismatch"));
+    await pace.pass(499);
+    expect(sent()).toHaveLength(2);
+    await pace.pass(1);
+    expect(ids(sent() as never[])).toEqual(["m1", "m2", "m1"]);
+    expect(told).toEqual(["refused m2 mismatch"]);
+  });
+
+  test("an answer that does not come makes the client ask whether anybody is there", async () => {
+    const bob = await online();
+    void bob.mark({ msg_id: "m1" });
+    await pace.pass(10_000);
+    expect(gateway.last().saidOf("ping")).toHaveLength(1);
+    await pace.pass(10_000);
+    expect(bob.status).toBe("waiting");
+    expect(calls).toHaveLength(1);
+  });
+
+  test("answers that nobody waits for change nothing", async () => {
+    const bob = await online();
+    answer({ ref: 99 }, good("m1"));
+    answer({}, bad("bad_request"));
+    expect([bob.status, told]).toEqual(["online", []]);
+  });
+});
+
+describe("kept", () => {
+  test("each mark under a key of its own, from the call to the answer", async () => {
+    const storage = memoryStorage();
+    const bob = client({ storage });
+    void bob.mark({ msg_id: "m1", sender_id: "alice" });
+    void bob.mark({ msg_id: "m2" });
+    // Before anything else has had a turn: the page may be closed now.
+    expect(await keysOf(storage)).toEqual(["seenby bob phone mark m1", "seenby bob phone mark m2"]);
+    await settled();
+    await calls[0]?.answer(answered(good("m1"), good("m2")));
+    expect(await keysOf(storage)).toEqual([]);
+  });
+
+  test("the next page load sends them on connect(), not before", async () => {
+    const storage = memoryStorage();
+    const before = client({ storage });
+    void before.mark({ msg_id: "m1", sender_id: "alice" });
+    await settled();
+    calls.length = 0;
+    const after = client({ storage });
+    expect(after.pending).toEqual([{ msg_id: "m1", sender_id: "alice" }]);
+    await pace.pass(5000);
+    expect(calls).toEqual([]);
+    after.connect();
+    await settled();
+    gateway.last().welcome();
+    await settled();
+    expect(gateway.last().saidOf("read")[0]).toMatchObject({ msg_id: "m1", sender_id: "alice" });
+  });
+
+  test("after close() marks wait for connect()", async () => {
+    const bob = client();
+    bob.connect();
+    await bob.close();
+    void bob.mark({ msg_id: "m1" });
+    await pace.pass(100_000);
+    expect([calls.length, ids(bob.pending), pace.waits]).toEqual([0, ["m1"], []]);
+    bob.connect();
+    await settled();
+    gateway.last().welcome();
+    await settled();
+    expect(gateway.last().saidOf("read")).toHaveLength(1);
+  });
+
+  test("users and devices of one storage keep apart", async () => {
+    const storage = memoryStorage();
+    void client({ storage, userId: "bob", deviceId: "phone" }).mark({ msg_id: "m1" });
+    expect(client({ storage, userId: "bob", deviceId: "laptop" }).pending).toEqual([]);
+    expect(client({ storage, userId: "bo", deviceId: "phone" }).pending).toEqual([]);
+    expect(client({ storage, userId: "bob", deviceId: "phone" }).pending).toHaveLength(1);
+  });
+
+  test("a device id is made once", () => {
+    const storage = memoryStorage();
+    const first = client({ storage, deviceId: undefined }).deviceId;
+    expect(first).toMatch(/^[!-~]{1,64}$/);
+    expect(client({ storage, deviceId: undefined }).deviceId).toBe(first);
+    expect(client({ storage: memoryStorage(), deviceId: undefined }).deviceId).not.toBe(first);
+  });
+
+  test("what somebody else wrote under such a key is removed, and sent to nobody", async () => {
+    const storage = memoryStorage();
+    for (const text of ["", "{", "null", "[]", '{"msg_id":"a b"}', '{"msg_id":7}']) {
+      storage.setItem(`seenby bob phone mark ${text}`, text);
+    }
+    storage.setItem("seenby bob phone position", '{"epoch":1,"seq":"x"}');
+    const bob = client({ storage });
+    expect([bob.pending, bob.position, await keysOf(storage)]).toEqual([[], undefined, []]);
+  });
+});
+
+describe("several tabs", () => {
+  test("a mark that its tab has not got rid of in ten seconds is sent by another", async () => {
+    const storage = memoryStorage();
+    const here = client({ storage });
+    here.connect();
+    await settled();
+    gateway.last().welcome();
+    const socket = gateway.last();
+    const gone = client({ storage, via: "socket" });
+    const promise = gone.mark({ msg_id: "m1" });
+    await pace.pass(4999);
+    expect(socket.saidOf("read")).toEqual([]);
+    await pace.pass(5001);
+    expect(socket.saidOf("read")).toHaveLength(1);
+    socket.tell({ type: "read_result", ref: socket.saidOf("read")[0]?.["ref"], ...good("m1") });
+    expect(await keysOf(storage)).toEqual([]);
+    // Its own tab still owes somebody the answer, and asks for it: a mark twice is a mark once.
+    expect(ids(gone.pending)).toEqual(["m1"]);
+    gone.connect();
+    await settled();
+    gateway.last().welcome();
+    await settled();
+    const again = gateway.last().saidOf("read")[0];
+    gateway.last().tell({ type: "read_result", ref: again?.["ref"], ...good("m1") });
+    expect(await promise).toEqual(receiptOf("m1"));
+  });
+
+  test("a mark that another tab got answered is nobody's business any more", async () => {
+    const storage = memoryStorage();
+    storage.setItem("seenby bob phone mark m1", '{"msg_id":"m1"}');
+    const [one, two] = [client({ storage }), client({ storage })];
+    two.connect();
+    await settled();
+    expect([ids(one.pending), ids(two.pending)]).toEqual([["m1"], ["m1"]]);
+    one.connect();
+    await settled();
+    gateway.last().welcome();
+    await settled();
+    const socket = gateway.last();
+    socket.tell({ type: "read_result", ref: socket.saidOf("read")[0]?.["ref"], ...good("m1") });
+    expect([one.pending, two.pending]).toEqual([[], []]);
+  });
+
+  test("a position is never lowered by a tab that is behind", async () => {
+    const storage = memoryStorage();
+    const sockets = [];
+    for (const _ of [1, 2]) {
+      client({ storage }).connect();
+      await settled();
+      gateway.last().welcome();
+      sockets.push(gateway.last());
+    }
+    const event = (seq: number) => ({ type: "read_self", msg_id: "m", seq });
+    sockets[0]?.tell(event(1), event(2), event(3));
+    await settled();
+    sockets[1]?.tell(event(1));
+    await settled();
+    expect(client({ storage }).position).toEqual({ epoch: "e1", seq: 3 });
+  });
+});
+
+describe("storage that fails", () => {
+  const broken = (): KeyValue => {
+    const fail = () => {
+      throw new DOMException("no room", "QuotaExceededError");
+    };
+    return { getItem: fail, setItem: fail, removeItem: fail, keys: fail };
+  };
+  const rejecting = (): KeyValue => {
+    const fail = () => Promise.reject(new Error("no database"));
+    return { getItem: fail, setItem: fail, removeItem: fail, keys: fail };
+  };
+
+  test.each([
+    ["throws", broken],
+    ["rejects", rejecting],
+  ])("one that %s loses nothing in memory and stops nothing; it is told once", async (_, make) => {
+    const bob = client({ storage: make(), deviceId: undefined });
+    const promise = bob.mark({ msg_id: "m1" });
+    bob.connect();
+    await settled();
+    expect(bob.deviceId).not.toBe("");
+    const socket = gateway.last();
+    const got: number[] = [];
+    bob.on("read_self", ({ seq }) => got.push(seq ?? 0));
+    socket.welcome();
+    await settled();
+    socket.tell({ type: "read_result", ref: socket.saidOf("read")[0]?.["ref"], ...good("m1") });
+    socket.tell(
+      { type: "read_self", msg_id: "m", seq: 1 },
+      { type: "read_self", msg_id: "m", seq: 2 },
+    );
+    await pace.pass(200);
+    expect(await promise).toEqual(receiptOf("m1"));
+    expect([got, bob.position?.seq]).toEqual([[1, 2], 2]);
+    expect(socket.saidOf("ack")).toEqual([{ type: "ack", seq: 2 }]);
+    expect(told.filter((line) => line.startsWith("error"))).toHaveLength(1);
+  });
+});
+
+describe("storage that takes its time", () => {
+  /** One whose every answer waits for the test. */
+  function slow(kept: KeyValue): { storage: KeyValue; go(): Promise<void> } {
+    const waiting: (() => void)[] = [];
+    const later = <T>(work: () => T | Promise<T>) =>
+      new Promise<T>((resolve) => waiting.push(() => resolve(work())));
+    return {
+      storage: {
+        getItem: (key) => later(() => kept.getItem(key)),
+        setItem: (key, value) => later(() => kept.setItem(key, value)),
+        removeItem: (key) => later(() => kept.removeItem(key)),
+        keys: () => later(() => kept.keys()),
+      },
+      async go() {
+        while (waiting.length) {
+          waiting.shift()?.();
+          await settled();
+        }
+      },
+    };
+  }
+
+  test("it is read before the client connects or sends, and then written", async () => {
+    const kept = memoryStorage();
+    kept.setItem("seenby bob device", "tablet");
+    kept.setItem("seenby bob tablet position", '{"epoch":"e1","seq":5}');
+    kept.setItem("seenby bob tablet mark m0", '{"msg_id":"m0"}');
+    const { storage, go } = slow(kept);
+    const bob = client({ storage, deviceId: undefined });
+    bob.connect();
+    void bob.mark({ msg_id: "m1" });
+    await settled();
+    expect([bob.deviceId, gateway.sockets.length, calls.length]).toEqual(["", 0, 0]);
+    await go();
+    expect([bob.deviceId, bob.position?.seq]).toEqual(["tablet", 5]);
+    expect(ids(bob.pending).sort()).toEqual(["m0", "m1"]);
+    expect(await keysOf(kept)).toHaveLength(2);
+    gateway.last().welcome(5);
+    expect(gateway.last().said[0]).toMatchObject({ device_id: "tablet", epoch: "e1", seq: 5 });
+    await go();
+    for (const frame of gateway.last().saidOf("read")) {
+      gateway.last().tell({ type: "read_result", ref: frame["ref"], ...good("m") });
+    }
+    gateway.last().tell({ type: "read_self", msg_id: "m", seq: 6 }, { type: "read_self", seq: 7 });
+    await go();
+    expect([bob.pending, await keysOf(kept)]).toEqual([[], []]);
+    expect(await kept.getItem("seenby bob tablet position")).toBe('{"epoch":"e1","seq":7}');
+  });
+
+  test("without connect() a mark made before it was read goes by HTTP then", async () => {
+    const { storage, go } = slow(memoryStorage());
+    const bob = client({ storage });
+    void bob.mark({ msg_id: "m1" });
+    await go();
+    expect(calls).toHaveLength(1);
+    expect(bob.status).toBe("idle");
+  });
+});
+
+describe("what cannot be a mark", () => {
+  test.each([
+    [{ msg_id: "" }, "msg_id"],
+    [{ msg_id: "a b" }, "msg_id"],
+    [{ msg_id: 7 as never }, "msg_id"],
+    [{ msg_id: "m1", sender_id: "é" }, "sender_id"],
+    [{ msg_id: "m1", conversation_id: "x".repeat(129) }, "conversation_id"],
+    [{ msg_id: "m1", conversation_type: "channel" as never }, "conversation_type"],
+  ])("%o is refused by name, and kept nowhere", async (mark, name) => {
+    const bob = client();
+    await expect(bob.mark(mark)).rejects.toMatchObject({
+      code: "bad_request",
+      message: expect.stringContaining(name) as string,
+    });
+    expect(bob.pending).toEqual([]);
+  });
+
+  test("fields that no mark has are not kept", async () => {
+    const bob = client();
+    void bob.mark({ msg_id: "m1", text: "secret" } as never);
+    expect(bob.pending).toEqual([{ msg_id: "m1" }]);
+  });
+});
