@@ -1,0 +1,128 @@
+// @ts-check
+// The demo page: puts people, devices and chats together, and says when seenby is away.
+
+import "/page/seenby-element.js";
+
+import { Backend } from "./demo-backend.js";
+import { Card, copyOf, one } from "./demo-card.js";
+import { Chat } from "./demo-chat.js";
+import { Crowd } from "./demo-crowd.js";
+import { Device } from "./demo-device.js";
+import { Frames } from "./demo-frames.js";
+import { Visit } from "./demo-visit.js";
+
+/** Below this nobody is told that a connection is being made. */
+const PATIENCE_MS = 2_500;
+
+const visit = new Visit();
+const frames = new Frames();
+const backend = new Backend(frames);
+/** @type {Map<string, string>} */
+const names = new Map();
+/** @type {Device[]} */
+const devices = [];
+
+/** @param {string} user_id */
+function nameOf(user_id) {
+  return names.get(user_id) ?? user_id;
+}
+
+/**
+ * @param {string} place the element's id, and the conversation's name
+ * @param {"private" | "group"} type
+ * @param {string[]} people
+ * @param {string} first what the first of them has written already
+ */
+function populate(place, type, people, first) {
+  const chat = new Chat(place, type, visit, backend);
+  /** @type {Card[]} */
+  const cards = [];
+  for (const person of people) {
+    names.set(visit.idOf(person), person);
+    const column = copyOf("person-template");
+    column.setAttribute("aria-label", person);
+    one(column, ".avatar").textContent = person.slice(0, 1);
+    one(column, ".person-name").textContent = person;
+    for (const kind of /** @type {const} */ (["Phone", "Laptop"])) {
+      const device = new Device({ person, kind }, chat, visit, frames, reached);
+      chat.devices.push(device);
+      devices.push(device);
+      const card = new Card(device, nameOf);
+      cards.push(card);
+      one(column, ".devices").append(card.element);
+    }
+    one(document, `#${place}`).append(column);
+  }
+  if (!chat.messages.length) chat.send(visit.idOf(people[0] ?? ""), first);
+  return { chat, cards };
+}
+
+function begin() {
+  one(document, "#chats").hidden = one(document, "#first").hidden = false;
+  const couple = populate("private", "private", ["Ann", "Bob"], "Hi Bob, are you coming on Friday?");
+  const group = populate(
+    "group",
+    "group",
+    ["Cleo", "Dan", "Eve", "Finn", "Gina"],
+    "Pizza on Friday, who is in?",
+  );
+  const hall = populate("hall", "group", ["Hana"], "Good morning all! News today at ten.");
+  void couple.chat.open();
+  void group.chat.open();
+  const [sender] = hall.chat.devices;
+  if (sender) new Crowd(hall.chat, sender, visit, backend);
+  one(document, "#first").addEventListener("click", () => couple.cards[0]?.focus());
+  one(document, "#anew").addEventListener("click", () => {
+    visit.end();
+    location.reload();
+  });
+  for (const device of devices) device.start();
+  setInterval(tellWhoIsAway, 500);
+}
+
+/** @type {string | undefined} */
+let unreached;
+let awaySince = Infinity;
+
+/** @param {string | undefined} gateway */
+function reached(gateway) {
+  unreached = gateway;
+}
+
+/** seenby is away when no device that has a network gets through. */
+function tellWhoIsAway() {
+  const trying = devices.filter(({ network }) => network.on);
+  const away = trying.length > 0 && trying.every(({ client }) => client.status !== "online");
+  awaySince = away ? Math.min(awaySince, Date.now()) : Infinity;
+  const place = one(document, "#away");
+  place.hidden = Date.now() < awaySince + PATIENCE_MS;
+  const text = place.hidden ? "" : sentence();
+  if (place.textContent !== text) place.textContent = text;
+}
+
+function sentence() {
+  const again = "This page goes on trying by itself.";
+  if (unreached === undefined) return `seenby does not answer. Is it running? ${again}`;
+  return (
+    `The gateway at ${unreached} does not answer this page. ${again} If it never does: ` +
+    `SEENBY_GATEWAY_URL says where it is, and SEENBY_ALLOWED_ORIGINS must have ${location.origin}.`
+  );
+}
+
+/** @returns {Promise<{ version: string, auth: "off" | "jwt" }>} */
+async function about() {
+  for (;;) {
+    try {
+      return await (await fetch("/page/about.json")).json();
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
+    }
+  }
+}
+
+const { auth } = await about();
+if (auth === "off") {
+  begin();
+} else {
+  one(document, "#closed").hidden = false;
+}
