@@ -30,7 +30,7 @@ def follow(tmp_path: Path) -> Iterator[Follow]:
         reader = Reader(
             tmp_path,
             {"localhost:8080": f"localhost:{api}", "localhost:3000": f"localhost:{port}"},
-            {"seenby serve": (api, gateway), chat: (port,)},
+            {"seenby serve": (api, gateway), chat: (port,), "seenby_outbox": ()},
             path=[str(Path(sys.executable).parent)],
             settings={
                 "CHAT_SEENBY": f"http://localhost:{api}",
@@ -58,9 +58,18 @@ def test_node(follow: Follow) -> None:
     follow("node.md", "node chat.mjs")
 
 
-@pytest.mark.parametrize("name", ["node"])
+def test_django(follow: Follow) -> None:
+    """The chat in Django answers what its page shows, also after seenby was away."""
+    follow("django.md", "manage.py runserver")
+
+
+@pytest.mark.parametrize("name", ["django", "node"])
 def test_the_examples_are_the_pages(name: str) -> None:
     """examples/ holds the files that the page shows, and no other."""
     folder = ROOT / "examples" / name
-    files = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+    files = {
+        path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8")
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
     assert files == files_of(DOCS / "howto" / f"{name}.md")

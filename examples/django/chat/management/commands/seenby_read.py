@@ -1,0 +1,30 @@
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from chat import receipts
+from seenby.client import Pushed
+from seenby.client.sync import Client
+
+
+class Command(BaseCommand):
+    help = "Says who has read messages of a user since it was last asked."
+
+    def add_arguments(self, parser):
+        parser.add_argument("user")
+
+    def handle(self, user, **_):
+        with Client(
+            user_id=user,
+            # seenby keeps the position of this device, so nothing is said twice or left out.
+            device_id="django",
+            token=lambda: receipts.token(sub=user),
+            api=settings.SEENBY_API,
+        ) as client:
+            stream = client.receipts()
+            try:
+                while True:
+                    item = stream.get(timeout=2)
+                    if isinstance(item, Pushed):
+                        self.stdout.write(f"{item.reader_id} has read message {item.msg_id}")
+            except TimeoutError:
+                pass
