@@ -19,6 +19,7 @@ new one is made.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 import weakref
@@ -296,12 +297,13 @@ class Receipts:
         """
         with self._lock:
             # Who gives up waiting leaves the question as it stands: its answer is for the next.
-            if self._asked is None:
-                self._asked = self._thread.submit(self._next())
             try:
+                self._asked = self._asked or self._thread.submit(self._next())
                 item = self._asked.result(timeout)
+            except (CancelledError, _Closed):
+                item = None
             finally:
-                if self._asked.done():
+                if self._asked is not None and self._asked.done():
                     self._asked = None
         if item is None:
             raise StopIteration
@@ -309,11 +311,16 @@ class Receipts:
 
     def close(self) -> None:
         """Acknowledge what is still to be acknowledged, and disconnect."""
-        self._thread.run(self._stream.aclose())
+        with contextlib.suppress(_Closed):
+            self._thread.run(self._stream.aclose())
 
     async def _next(self) -> Item | None:
         # A coroutine cannot raise StopAsyncIteration, nor a future hold StopIteration.
         return await anext(self._stream, None)
+
+
+class _Closed(RuntimeError):  # noqa: N818 -- applications know it as a RuntimeError
+    """The thread takes nothing any more."""
 
 
 class _Thread:
@@ -347,12 +354,10 @@ class _Thread:
                 wrong = "this client belongs to another process: make a new one after a fork"
             elif threading.current_thread() is self._thread:
                 wrong = "a function that the client calls must not call the client"
-            elif self._closed:
-                wrong = "the client is closed"
-            if not wrong:
+            if not wrong and not self._closed:
                 return asyncio.run_coroutine_threadsafe(work, self._loop)
         work.close()
-        raise RuntimeError(wrong)
+        raise RuntimeError(wrong) if wrong else _Closed("the client is closed")
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """What *work* returns; whoever is interrupted leaves nothing going on."""
@@ -360,7 +365,7 @@ class _Thread:
         try:
             return done.result()
         except CancelledError:
-            raise RuntimeError("the client was closed meanwhile") from None
+            raise _Closed("the client was closed meanwhile") from None
         except BaseException:
             done.cancel()
             raise

@@ -1,0 +1,344 @@
+"""Marks that are not waited for: each is answered in the end, whatever happens on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from seenby.client import Client, FileStorage, Mark, MemoryStorage, Pace
+from seenby.errors import BadInput, Forbidden, OwnMessage, SeenbyError
+from tests.unit.client.api import FakeApi, fake_api, record_all, recorded, refusal
+from tests.unit.client.gateway import HandPace, gateway
+from tests.unit.eventually import all_waiting, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from aiohttp import web
+
+    from seenby.client import Receipt
+    from tests.unit.client.api import Answering
+
+
+class Bench:
+    """An API, a client of user456, and what the application was told."""
+
+    def __init__(self, api: FakeApi) -> None:
+        self.api = api
+        self.marked: list[str] = []
+        self.refused: list[tuple[str, SeenbyError]] = []
+        self.slept: list[float] = []
+
+    def client(self, **more: Any) -> Client:
+        """A client that tells what comes of marks, and that never really sleeps."""
+
+        def refused(mark: Mark, error: SeenbyError) -> None:
+            self.refused.append((mark.msg_id, error))
+
+        def marked(receipt: Receipt) -> None:
+            self.marked.append(receipt.msg_id)
+
+        pace = Pace(sleep=self._sleep, random=lambda: 1.0)
+        arguments: dict[str, Any] = {"api": self.api.url, "pace": pace} | more
+        return Client(user_id="user456", marked=marked, refused=refused, **arguments)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def bench(answering: Answering = record_all) -> AsyncIterator[Bench]:
+    """Everything closed at the end, and no task left behind."""
+    before = asyncio.all_tasks()
+    async with fake_api(answering) as api:
+        yield Bench(api)
+    names = {task.get_name() for task in asyncio.all_tasks() - before}
+    assert not any("seenby" in name for name in names), names
+
+
+def failing(times: int, status: int = 503, code: str = "store_unavailable") -> Answering:
+    """An API that fails so often before it is well."""
+    left = [times]
+
+    def answer(request: web.Request, body: Any) -> tuple[int, Any]:
+        left[0] -= 1
+        return (status, refusal(code)) if left[0] >= 0 else record_all(request, body)
+
+    return answer
+
+
+def one_by_one(outcomes: dict[str, str]) -> Answering:
+    """An API that refuses some messages, each with a code; one with ``once`` the first time."""
+    left = dict(outcomes)
+
+    def outcome(mark: dict[str, Any]) -> dict[str, Any]:
+        code = left.get(mark["msg_id"])
+        if code is None:
+            return recorded(mark)
+        if code.startswith("once "):
+            del left[mark["msg_id"]]
+        return refusal(code.removeprefix("once "))
+
+    def answer(_: web.Request, body: Any) -> tuple[int, Any]:
+        return 200, {"success": True, "results": [outcome(mark) for mark in body["receipts"]]}
+
+    return answer
+
+
+class TestSending:
+    async def test_a_mark_is_answered_later(self) -> None:
+        """At once it only waits; then it is sent with all its fields, and its receipt is told."""
+        async with bench() as b, b.client(device_id="phone") as client:
+            client.mark_later(msg_id="m1", sender_id="user123", conversation_id="c1")
+            assert client.pending == [Mark("m1", "user123", "c1")]
+            assert b.api.bodies == []
+            await client.marks_sent()
+            assert client.pending == []
+        mark = {
+            "msg_id": "m1",
+            "reader_id": "user456",
+            "sender_id": "user123",
+            "conversation_id": "c1",
+            "conversation_type": "private",
+            "device_id": "phone",
+        }
+        assert b.api.bodies == [{"receipts": [mark]}]
+        assert b.api.paths == ["/api/v1/messages/read/batch"]
+        assert b.marked == ["m1"]
+
+    async def test_marks_that_come_together_go_together(self) -> None:
+        """In their order, a thousand to a request."""
+        async with bench() as b, b.client() as client:
+            for number in range(2300):
+                client.mark_later(msg_id=f"m{number}")
+            await client.marks_sent()
+        assert [len(batch) for batch in b.api.batches] == [1000, 1000, 300]
+        assert b.marked == [f"m{number}" for number in range(2300)]
+
+    async def test_marks_that_come_meanwhile_share_the_next_request(self) -> None:
+        """One request is on its way at a time."""
+        client: Client
+
+        def answer(request: web.Request, body: Any) -> tuple[int, Any]:
+            if len(b.api.batches) == 1:
+                for number in (2, 3, 4):
+                    client.mark_later(msg_id=f"m{number}")
+            return record_all(request, body)
+
+        async with bench(answer) as b, b.client() as client:
+            client.mark_later(msg_id="m1")
+            await client.marks_sent()
+        assert b.api.batches == [["m1"], ["m2", "m3", "m4"]]
+
+    async def test_a_message_is_marked_once(self) -> None:
+        """However often it is said while it waits."""
+        async with bench() as b, b.client() as client:
+            for _ in range(3):
+                client.mark_later(msg_id="m1")
+            await client.marks_sent()
+        assert b.api.batches == [["m1"]]
+
+    async def test_what_cannot_be_an_id_is_refused_at_once(self) -> None:
+        """And is not kept, for nobody would ever take it."""
+        async with bench() as b, b.client() as client:
+            with pytest.raises(BadInput, match="msg_id must be"):
+                client.mark_later(msg_id="a b")
+            with pytest.raises(BadInput, match="sender_id must be"):
+                client.mark_later(msg_id="m1", sender_id="")
+            with pytest.raises(BadInput, match="conversation_id must be"):
+                client.mark_later(msg_id="m1", conversation_id="x" * 129)
+            assert client.pending == []
+
+    async def test_a_client_that_is_not_open_says_so(self) -> None:
+        """Nothing would send it."""
+        client = Client(user_id="user456")
+        with pytest.raises(RuntimeError, match="async with"):
+            client.mark_later(msg_id="m1")
+        assert client.pending == []
+
+
+class TestFailing:
+    async def test_while_seenby_is_away_marks_wait(self) -> None:
+        """It is tried for as long as it takes, with waits that grow."""
+        async with bench(failing(20)) as b, b.client() as client:
+            client.mark_later(msg_id="m1")
+            await client.marks_sent()
+        assert b.marked == ["m1"]
+        assert {1.0, 2.0, 4.0} <= set(b.slept)
+
+    @pytest.mark.parametrize(
+        ("status", "code"), [(401, "unauthenticated"), (403, "forbidden"), (500, "internal")]
+    )
+    async def test_a_refusal_of_the_whole_request_is_no_marks_fault(
+        self, status: int, code: str
+    ) -> None:
+        """Such as a token that does not hold: the marks wait for one that does."""
+        async with bench(failing(3, status, code)) as b, b.client() as client:
+            client.mark_later(msg_id="m1")
+            await client.marks_sent()
+        assert (b.marked, b.refused) == (["m1"], [])
+
+    async def test_a_mark_that_is_refused_is_told_and_forgotten(self) -> None:
+        """With the reason, as its kind of error; the others are recorded."""
+        codes = {"m1": "own_message", "m3": "forbidden", "m4": "word_of_tomorrow"}
+        async with bench(one_by_one(codes)) as b, b.client() as client:
+            for number in range(1, 6):
+                client.mark_later(msg_id=f"m{number}")
+            await client.marks_sent()
+        assert b.marked == ["m2", "m5"]
+        assert [msg_id for msg_id, _ in b.refused] == ["m1", "m3", "m4"]
+        assert isinstance(b.refused[0][1], OwnMessage)
+        assert isinstance(b.refused[1][1], Forbidden)
+        assert len(b.api.batches) == 1
+
+    async def test_a_mark_that_could_not_be_recorded_is_sent_again(self) -> None:
+        """Alone: what was answered is answered."""
+        codes = {"m1": "once store_unavailable", "m2": "once internal"}
+        async with bench(one_by_one(codes)) as b, b.client() as client:
+            for number in (1, 2, 3):
+                client.mark_later(msg_id=f"m{number}")
+            await client.marks_sent()
+        assert b.api.batches == [["m1", "m2", "m3"], ["m1", "m2"]]
+        assert (b.marked, b.refused) == (["m3", "m1", "m2"], [])
+
+    async def test_an_answer_with_too_few_results_answers_nothing(self) -> None:
+        """Which mark they are of cannot be known."""
+        short = [True]
+
+        def answer(request: web.Request, body: Any) -> tuple[int, Any]:
+            status, whole = record_all(request, body)
+            if short.pop() if short else False:
+                whole["results"].pop()
+            return status, whole
+
+        async with bench(answer) as b, b.client() as client:
+            client.mark_later(msg_id="m1")
+            client.mark_later(msg_id="m2")
+            await client.marks_sent()
+        assert b.api.batches == [["m1", "m2"], ["m1", "m2"]]
+        assert b.marked == ["m1", "m2"]
+
+    async def test_an_application_that_fails_loses_no_mark(self) -> None:
+        """Neither where it is told of one, nor where it fetches a token."""
+        broken = [True]
+
+        async def token() -> str:
+            if broken:
+                broken.clear()
+                raise RuntimeError("no token")
+            return "a.b.c"
+
+        def marked(receipt: Receipt) -> None:
+            raise ZeroDivisionError(receipt.msg_id)
+
+        async with fake_api() as api:
+            pace = Pace(random=lambda: 0.0)
+            arguments: dict[str, Any] = {"token": token, "marked": marked, "pace": pace}
+            async with Client(user_id="user456", api=api.url, **arguments) as client:
+                client.mark_later(msg_id="m1")
+                client.mark_later(msg_id="m2")
+                await client.marks_sent()
+        assert api.batches == [["m1", "m2"]]
+
+    async def test_a_stream_that_connects_ends_the_wait(self) -> None:
+        """It is there again: nobody waits out the rest of a minute."""
+        hand = HandPace()
+        async with (
+            bench(failing(6)) as b,
+            gateway() as fake,
+            b.client(pace=hand.pace, gateway=fake.url) as client,
+        ):
+            client.mark_later(msg_id="m1")
+            for _ in range(5):
+                await eventually(lambda: hand.sleepers)
+                await hand.advance(5.0)
+            # All attempts of one call are used up, and the queue waits.
+            await eventually(lambda: len(b.api.batches) == 6 and hand.sleepers)
+            waiting = asyncio.create_task(anext(client.receipts()))
+            await (await fake.visit()).welcome()
+            await client.marks_sent()
+            assert b.marked == ["m1"]
+            waiting.cancel()
+            await asyncio.wait([waiting])
+
+
+class TestTakingBack:
+    async def test_a_mark_that_waits_is_not_sent_any_more(self) -> None:
+        """Else the message would be read after it was made unread."""
+        answering = failing(0)
+
+        def answer(request: web.Request, body: Any) -> tuple[int, Any]:
+            if request.method == "DELETE":
+                return 404, refusal("not_found")
+            return answering(request, body)
+
+        async with bench(answer) as b, b.client() as client:
+            client.mark_later(msg_id="m1")
+            client.mark_later(msg_id="m2")
+            with pytest.raises(SeenbyError):
+                await client.unmark("m1")
+            await client.marks_sent()
+        assert b.api.batches == [["m2"]]
+
+    async def test_one_that_is_on_its_way_is_waited_for(self) -> None:
+        """The receipt it makes is the one that is taken back."""
+        async with bench() as b, b.client() as client:
+            client.mark_later(msg_id="m1")
+            await eventually(lambda: b.api.batches)
+            await client.unmark("m1")
+        assert [body.get("msg_id") for body in b.api.bodies] == [None, "m1"]
+        assert b.marked == ["m1"]
+
+
+class TestKeeping:
+    async def test_marks_outlive_the_client(self, tmp_path: Path) -> None:
+        """What could not be sent is sent by the next one that has the storage."""
+        async with bench(failing(10**6)) as b:
+            async with b.client(storage=FileStorage(tmp_path / "kept")) as client:
+                client.mark_later(msg_id="m1")
+                client.mark_later(msg_id="m2", sender_id="user123", conversation_id="c1")
+                await eventually(lambda: len(b.api.batches) > 6)
+            b.api.answering = record_all
+            async with b.client(storage=FileStorage(tmp_path / "kept")) as client:
+                assert client.pending == [Mark("m1"), Mark("m2", "user123", "c1")]
+                await client.marks_sent()
+            async with b.client(storage=FileStorage(tmp_path / "kept")) as client:
+                assert client.pending == []
+        assert b.marked == ["m1", "m2"]
+
+    async def test_who_leaves_lets_the_last_marks_go_first(self) -> None:
+        """A script that marks and ends has marked."""
+        async with bench() as b:
+            async with b.client(storage=MemoryStorage()) as client:
+                client.mark_later(msg_id="m1")
+            assert b.marked == ["m1"]
+
+    async def test_who_leaves_while_seenby_is_away_is_not_held_up(self) -> None:
+        """There is nothing to wait for."""
+        hand = HandPace()
+        async with bench(failing(1000)) as b, b.client(pace=hand.pace) as client:
+            client.mark_later(msg_id="m1")
+            for _ in range(5):
+                await eventually(lambda: hand.sleepers)
+                await hand.advance(5.0)
+            await eventually(lambda: len(b.api.batches) == 6 and hand.sleepers)
+            await all_waiting()
+        assert b.marked == []
+
+    async def test_a_storage_that_cannot_be_written_says_so_at_once(self) -> None:
+        """Then nothing is kept, and the application knows."""
+
+        class Full(MemoryStorage):
+            def keep_mark(self, mark: Mark) -> None:
+                raise OSError(28, "No space left on device")
+
+        async with bench() as b, b.client(storage=Full()) as client:
+            with pytest.raises(OSError, match="No space left"):
+                client.mark_later(msg_id="m1")
+            assert client.pending == []
+        assert b.api.batches == []
