@@ -4,19 +4,23 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+JS := clients/js
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-extras \
 	--generate-hashes --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-# Arguments for the programs behind run and test, such as: make test PYTEST_ARGS="-n 2 -k kafka"
+# Arguments for the programs behind run and test, such as: make test PYTEST_ARGS="-k kafka"
 ARGS ?=
 PYTEST_ARGS ?=
+# Most of a test run is waiting for servers: three at a time, each with servers of its own, take a
+# third of the time on two cores. Tests of one module or class stay together.
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 # What the servers' packages bring is needed to build mysqlclient: first things first, even with -j.
 .NOTPARALLEL:
-.PHONY: help run test setup setup-dev servers bench check lint fix docs lock clean
+.PHONY: help run test setup setup-dev setup-js servers bench check lint fix docs dist lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' \
@@ -25,11 +29,12 @@ help: ## Show this list
 run: setup ## Start API and gateway in one process, with an SQLite file
 	$(BIN)/seenby serve $(ARGS)
 
-test: servers setup-dev ## Install what the tests need, then run all of them
-	$(BIN)/pytest $(PYTEST_ARGS)
+test: servers setup-dev setup-js ## Install what the tests need, then run all of them
+	$(BIN)/pytest -n $(WORKERS) --dist loadscope $(PYTEST_ARGS)
 
 setup: $(VENV)/.setup ## Make .venv with the seenby command
 setup-dev: $(VENV)/.setup-dev ## The same, with the tools for tests and checks
+setup-js: $(JS)/node_modules/.installed ## What builds and tests the JavaScript client
 
 servers: ## Install the real servers the tests start (MariaDB, Kafka)
 	scripts/install-test-servers
@@ -57,6 +62,9 @@ docs: setup-dev ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict
 	@echo "The documentation begins at site/index.html"
 
+dist: setup-dev setup-js ## Build the wheel and the npm package into dist/
+	scripts/dist
+
 # To be run with Python 3.11, the oldest one supported, so that nothing it needs is left out.
 # pip-tools is fetched for this target only: nothing else needs it.
 lock: setup-dev ## Pin the newest versions that pyproject.toml allows
@@ -67,7 +75,7 @@ lock: setup-dev ## Pin the newest versions that pyproject.toml allows
 		-o requirements-build.txt pyproject.toml
 
 clean: ## Remove what make made here (the Kafka cache outside stays)
-	rm -rf $(VENV) build dist site src/seenby.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	rm -rf $(VENV) build dist site artefacts $(JS)/node_modules $(JS)/dist src/seenby.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 		.import_linter_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -86,4 +94,10 @@ $(VENV)/.setup: $(BIN)/python pyproject.toml requirements.txt requirements-build
 $(VENV)/.setup-dev: $(VENV)/.setup requirements-dev.txt
 	@echo "Installing the tools for tests and checks ..."
 	@$(PIP) install --require-hashes -r requirements-dev.txt
+	@touch $@
+
+# .venv's own Node and npm: a system's are often too old, or missing.
+$(JS)/node_modules/.installed: $(VENV)/.setup-dev $(JS)/package.json $(JS)/package-lock.json
+	@echo "Installing the packages of $(JS) ..."
+	@cd $(JS) && PATH="$(abspath $(BIN)):$$PATH" npm ci --silent --no-audit --no-fund
 	@touch $@

@@ -1,0 +1,1 @@
+"""What is installed elsewhere: the wheel and the npm package."""
