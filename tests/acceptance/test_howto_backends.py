@@ -30,7 +30,7 @@ def follow(tmp_path: Path) -> Iterator[Follow]:
         reader = Reader(
             tmp_path,
             {"localhost:8080": f"localhost:{api}", "localhost:3000": f"localhost:{port}"},
-            {"seenby serve": (api, gateway), chat: (port,), "seenby_outbox": ()},
+            {"seenby serve": (api, gateway), chat: (port,), "seenby_outbox": (), "rb jobs": ()},
             path=[str(Path(sys.executable).parent)],
             settings={
                 "CHAT_SEENBY": f"http://localhost:{api}",
@@ -63,7 +63,12 @@ def test_django(follow: Follow) -> None:
     follow("django.md", "manage.py runserver")
 
 
-@pytest.mark.parametrize("name", ["django", "node"])
+def test_rails(follow: Follow) -> None:
+    """The models and the job for Rails do what their page shows, also after seenby was away."""
+    follow("rails.md", "a server that is not there")
+
+
+@pytest.mark.parametrize("name", ["django", "node", "rails"])
 def test_the_examples_are_the_pages(name: str) -> None:
     """examples/ holds the files that the page shows, and no other."""
     folder = ROOT / "examples" / name
