@@ -15,6 +15,7 @@ import typer
 from seenby import cli, errors
 from seenby.api.app import make_app
 from seenby.api.chat import ChatRoutes
+from seenby.api.inspect import InspectRoutes
 from seenby.api.pages import Pages
 from seenby.api.routes import Routes
 from seenby.auth import AuthOff
@@ -177,7 +178,8 @@ def application() -> web.Application:
     )
     chat = ChatRoutes(Chat(recorder, threads, Rules()))
     pages = Pages(gateway_url="ws://gateway/ws", auth="off")
-    return make_app(routes, chat, AuthOff(), metrics, (), pages=pages)
+    inspect = InspectRoutes(threads, bus=None, partitions=16, answer=lambda *_: b"")
+    return make_app(routes, chat, AuthOff(), metrics, (), inspect=inspect, pages=pages)
 
 
 def test_every_address_is_explained() -> None:

@@ -10,7 +10,7 @@ any thread.
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -72,6 +72,11 @@ class _Histogram:
         # Two machines' clocks may make a time negative, and a sum must never fall.
         self._sum += max(value, 0.0) * times
 
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """How many values are in each bucket alone."""
+        return tuple(self._counts)
+
     def buckets(self) -> tuple[list[tuple[str, float]], float]:
         """Cumulated counts by upper bound, and the sum of all values."""
         cumulated: list[tuple[str, float]] = []
@@ -80,6 +85,21 @@ class _Histogram:
             total += count
             cumulated.append((bound, float(total)))
         return cumulated, self._sum
+
+
+class Snapshot(NamedTuple):
+    """What operators look at while it happens: counted since the start, and what is there now.
+
+    ``pushed`` and ``acked`` count by LATENCY_BUCKETS, and one more for all above.
+    """
+
+    marks: int
+    published: int
+    delivered: int
+    pushed: tuple[int, ...]
+    acked: tuple[int, ...]
+    lag: int
+    connections: int
 
 
 class Metrics:
@@ -240,6 +260,19 @@ class Metrics:
             histogram = self._request_seconds[route] = _Histogram(LATENCY_BUCKETS)
         histogram.observe(seconds)
 
+    def snapshot(self) -> Snapshot:
+        """What has been counted so far; for the event loop's thread."""
+        published = [_value(self._published.labels(status)) for status in ("ok", "swept")]
+        return Snapshot(
+            marks=_value(self._marks),
+            published=sum(published),
+            delivered=sum(self._delivered[1:]),
+            pushed=self._pushed.counts,
+            acked=self._acked.counts,
+            lag=_value(self._lag),
+            connections=_value(self._connections),
+        )
+
     def render(self) -> tuple[bytes, str]:
         """All of it in Prometheus' text format, and that format's content type."""
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
@@ -285,6 +318,12 @@ class _Numbers(Collector):
 
     def collect(self) -> Iterator[Metric]:
         return self._metrics.collect_numbers()
+
+
+def _value(metric: Counter | Gauge) -> int:
+    """What one series stands at."""
+    [family] = metric.collect()
+    return int(family.samples[0].value)
 
 
 def _counter(registry: CollectorRegistry, name: str, text: str) -> Counter:

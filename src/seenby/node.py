@@ -26,9 +26,11 @@ import msgspec
 import structlog
 from aiohttp import web
 from sqlalchemy import make_url
+from yarl import URL
 
 from seenby.api.app import make_app
 from seenby.api.chat import ChatRoutes
+from seenby.api.inspect import InspectRoutes
 from seenby.api.lane import KEEP_ALIVE, Lane
 from seenby.api.pages import Pages
 from seenby.api.routes import Routes
@@ -45,6 +47,7 @@ from seenby.gateway.hub import Hub
 from seenby.gateway.requests import Requests
 from seenby.gateway.server import Gateway
 from seenby.metrics import Metrics
+from seenby.presence import Presence, reachable_at
 from seenby.recorder import Recorder
 from seenby.relay import Relay
 from seenby.rules import HOUR_MS, Rules
@@ -138,7 +141,10 @@ async def start(settings: Settings, role: Role, drain: AsyncExitStack) -> Runnin
     recorder.start()
     counts.start()
     service = Service(recorder, threads)
-    shared = _Shared(settings, service, make_authenticator(settings), metrics, drain)
+    presence = Presence(threads, metrics, relay, node=settings.node, role=role)
+    shared = _Shared(
+        settings, service, make_authenticator(settings), metrics, drain, threads, presence
+    )
     chat = Chat(recorder, threads, rules)
     if role != "gateway":
         upkeep = Upkeep(
@@ -151,11 +157,13 @@ async def start(settings: Settings, role: Role, drain: AsyncExitStack) -> Runnin
         upkeep.start()
         if settings.kafka:
             _follow_messages(settings, chat, metrics, drain)
-    gateway_url = api_url = None
+    gateway_url = api_url = station = None
     if feed is not None:
-        gateway_url = await _start_gateway(shared, feed)
+        gateway_url, station = await _start_gateway(shared, feed)
     if role != "gateway":
         api_url = await _start_api(shared, chat, publisher)
+    presence.start(_asked_at(settings, gateway_url or api_url or ""), station)
+    drain.push_async_callback(presence.close)
     return Running(
         api_url=api_url,
         gateway_url=gateway_url,
@@ -245,10 +253,12 @@ class _Shared(NamedTuple):
     authenticator: QuickAuthenticator
     metrics: Metrics
     drain: AsyncExitStack
+    threads: StoreThreads[SqlStore]
+    presence: Presence
 
 
-async def _start_gateway(shared: _Shared, feed: Feed) -> str:
-    settings, service, authenticator, metrics, drain = shared
+async def _start_gateway(shared: _Shared, feed: Feed) -> tuple[str, Dispatcher]:
+    settings, service, authenticator, metrics, drain, _, presence = shared
     hub = Hub()
 
     def write(session: Session) -> None:
@@ -273,6 +283,7 @@ async def _start_gateway(shared: _Shared, feed: Feed) -> str:
         metrics,
         origins=_origins(settings),
         session_bytes=settings.session_bytes,
+        answer=presence.answer,
     )
     await dispatcher.start()
     drain.push_async_callback(dispatcher.close)
@@ -281,7 +292,7 @@ async def _start_gateway(shared: _Shared, feed: Feed) -> str:
     with _naming_the_port("SEENBY_GATEWAY_PORT", settings.gateway_host, settings.gateway_port):
         await gateway.start(settings.gateway_host, settings.gateway_port)
     drain.push_async_callback(gateway.drain, settings.drain_seconds)
-    return f"ws://{in_url(settings.gateway_host)}:{gateway.port}/ws"
+    return f"ws://{in_url(settings.gateway_host)}:{gateway.port}/ws", dispatcher
 
 
 async def _bus_answers(dispatcher: Dispatcher) -> None:
@@ -290,7 +301,7 @@ async def _bus_answers(dispatcher: Dispatcher) -> None:
 
 
 async def _start_api(shared: _Shared, chat: Chat, publisher: Publisher | None) -> str:
-    settings, service, authenticator, metrics, drain = shared
+    settings, service, authenticator, metrics, drain, threads, presence = shared
     routes = Routes(
         service,
         metrics,
@@ -300,7 +311,13 @@ async def _start_api(shared: _Shared, chat: Chat, publisher: Publisher | None) -
     )
     pages = Pages(gateway_url=settings.gateway_url, auth=settings.auth) if settings.pages else None
     origins = _origins(settings)
-    app = make_app(routes, ChatRoutes(chat), authenticator, metrics, origins, pages=pages)
+    inspect = InspectRoutes(
+        threads, bus=publisher, partitions=settings.topic_partitions, answer=presence.answer
+    )
+    drain.push_async_callback(inspect.close)
+    app = make_app(
+        routes, ChatRoutes(chat), authenticator, metrics, origins, inspect=inspect, pages=pages
+    )
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -316,6 +333,14 @@ async def _start_api(shared: _Shared, chat: Chat, publisher: Publisher | None) -
         port = await lane.listen(settings.api_host, settings.api_port)
     drain.push_async_callback(lane.drain, settings.drain_seconds)
     return f"http://{in_url(settings.api_host)}:{port}"
+
+
+def _asked_at(settings: Settings, url: str) -> str:
+    """Where other processes may ask this one, which listens at *url*."""
+    if settings.inspect_url:
+        return settings.inspect_url.rstrip("/")
+    host = settings.gateway_host if url.startswith("ws") else settings.api_host
+    return reachable_at(host, URL(url).port or 0)
 
 
 def _rules(settings: Settings) -> Rules:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING
 
 import structlog
@@ -18,7 +19,7 @@ import structlog
 from seenby.errors import BusUnavailable, SeenbyError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from seenby.bus.base import Publisher
     from seenby.metrics import Metrics
@@ -42,6 +43,10 @@ MAX_BACKOFF = 10.0
 """Longest pause of a sweeper that keeps failing, in seconds: how late it may notice that the store
 is back."""
 
+REMEMBERED = 4096
+"""Commits whose publishing is remembered, for people who look: some minutes of a busy instance, in
+half a megabyte."""
+
 DRAIN_WITHIN = 5.0
 """Seconds that close() waits for the bus; what is left stays in the outbox."""
 
@@ -56,6 +61,7 @@ class Relay:
         publisher: the bus, or None where there is none (gateways then read the database).
         metrics: counts what was published.
         owner: this instance's name in the outbox.
+        wall: seconds since the Unix epoch.
     """
 
     def __init__(
@@ -65,6 +71,7 @@ class Relay:
         metrics: Metrics,
         *,
         owner: str,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         """Nothing runs before start()."""
         self._threads = threads
@@ -73,6 +80,8 @@ class Relay:
         self._owner = owner
         self._done: set[int] = set()
         self._failed: set[int] = set()
+        self._wall = wall
+        self._acknowledged: dict[int, int] = {}
         self._flush_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.Task[None] | None = None
@@ -91,6 +100,14 @@ class Relay:
     def published(self) -> Sequence[int]:
         """Rows that are published and not yet deleted."""
         return tuple(self._done)
+
+    def published_at(self, at: int) -> int | None:
+        """When the bus had acknowledged all that this instance published of the commits of *at*.
+
+        Both in ms since the Unix epoch, by the clock of the instance that committed and by this
+        one's. None: nothing of that time was, or it is no longer remembered.
+        """
+        return self._acknowledged.get(at)
 
     def committed(self, recorded: Recorded, *, discarded: Sequence[int]) -> None:
         """Publish a batch that has just been committed; forget the rows deleted with it."""
@@ -134,6 +151,7 @@ class Relay:
         try:
             await publisher.publish(events, epoch=epoch)
             acknowledged = True
+            self._remember(events)
         except BusUnavailable as error:
             log.warning("publish_failed", outbox_id=outbox_id, events=len(events), why=str(error))
         except Exception:
@@ -147,6 +165,16 @@ class Relay:
             for event in events:
                 if event.trace:
                     log.debug("published", trace=event.trace, sender=event.sender_id, seq=event.seq)
+
+    def _remember(self, events: Sequence[Event]) -> None:
+        """The events of one commit have one time: a number for the whole batch."""
+        if not events:
+            return
+        remembered, at = self._acknowledged, events[0].at
+        remembered.pop(at, None)
+        if len(remembered) >= REMEMBERED:
+            del remembered[next(iter(remembered))]
+        remembered[at] = int(self._wall() * 1000)
 
     def _flush_later(self) -> None:
         if self._flush_timer is None:
@@ -205,6 +233,7 @@ class Relay:
                 # Otherwise it is published, and only its deletion is late.
                 if batch.id not in self._done:
                     await self._publisher.publish(batch.events, epoch=epoch)
+                    self._remember(batch.events)
                     self._metrics.published("swept", len(batch.events))
                 published.add(batch.id)
         finally:

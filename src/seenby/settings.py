@@ -87,6 +87,7 @@ DatabaseUrl = Annotated[
     str,
     AfterValidator(_matching(r"sqlite://.*|(?:mysql|mariadb)(?:\+[a-z]+)?://[^\s/]+/[^\s/?]+\S*")),
 ]
+HttpUrl = Annotated[str, AfterValidator(_matching(r"https?://[^\s/?#@]+[^\s?#]*"))]
 SocketUrl = Annotated[str, AfterValidator(_matching(r"wss?://[^\s/?#]+[^\s?#]*"))]
 Brokers = Annotated[str, AfterValidator(_brokers)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split)]
@@ -212,6 +213,13 @@ class Settings(BaseModel):
         "SEENBY_GATEWAY_URL",
         "The gateway's address as clients see it. Default: from its host and port.",
         "an address such as wss://chat.example.com/ws",
+        default="",
+    )
+    inspect_url: HttpUrl = _setting(
+        "SEENBY_INSPECT_URL",
+        "Where other processes of seenby ask this one for the operators' page. Default: from the "
+        "host and port of its gateway, or else of its API.",
+        "an address such as http://10.0.0.5:8081",
         default="",
     )
     pages: bool = _setting(

@@ -35,6 +35,9 @@ PAUSE = 0.1
 
 DAY_MS = 24 * 3600 * 1000
 
+NODE_DAYS = 1
+"""Days for which a process that has gone without a word is shown as lost."""
+
 log = structlog.get_logger()
 
 
@@ -99,6 +102,7 @@ class Upkeep:
         ):
             devices += found
             await asyncio.sleep(PAUSE)
+        await write(store.inspecting.forget, unseen_ms=NODE_DAYS * DAY_MS)
         if self._receipt_ms is not None:
             before = now - self._receipt_ms
             while found := await write(store.retention.expire, before=before, limit=PIECE):

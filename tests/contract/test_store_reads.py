@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from seenby.model import Position
+from seenby.model import Position, Receipt
 from seenby.store.base import Ack, Want
 from tests.contract.store_adapters import NOW, Adapter, change, filled, mark, rows
 
@@ -107,6 +107,15 @@ QUESTIONS: dict[str, Callable[[SqlStore], object]] = {
     "a discard": lambda store: store.discard(range(1, EACH)),
     "a trim": lambda store: store.trim(before=AT + ROWS // 2, limit=EACH),
     "the epoch": lambda store: store.epoch(),
+    "places of receipts": lambda store: store.inspecting.seqs(
+        [
+            Receipt(1, f"b{n}", "bob", "big", "c", "private", "d", AT + n)
+            for n in range(0, ROWS, ROWS // EACH)
+        ]
+    ),
+    "batches that wait": lambda store: store.inspecting.waiting(
+        [("big", n, AT + n) for n in range(EACH)]
+    ),
 }
 
 

@@ -39,6 +39,7 @@ STEPS = [
         "0002: Conversations, members, messages, preferences; counts in events, hidden receipts,"
         " erasures."
     ),
+    "0003: Nodes: the processes that run.",
 ]
 LAST = f"{len(STEPS):04}"
 NEXT = f"{len(STEPS) + 1:04}"
@@ -279,7 +280,7 @@ def test_a_migration_that_was_cut_short_is_taken_up_again(url: str) -> None:
     with closing(open_store(url)) as store:
         epoch = store.epoch()
         change(store, f"DELETE FROM {VERSION_TABLE}")
-        for table in ("devices", "leavers", "erasures"):
+        for table in ("devices", "leavers", "erasures", "nodes"):
             change(store, f"DROP TABLE {table}")
         for index, table in (("events_by_time", "events"), ("messages_by_time", "messages")):
             change(store, f"DROP INDEX {index}" + ("" if "sqlite" in url else f" ON {table}"))

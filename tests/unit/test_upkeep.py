@@ -47,6 +47,14 @@ class Begun:
         self.failing: set[str] = set()
         self.old = 0
         self.before: set[int] = set()
+        self.lost = 0
+
+    def forget(self, *, unseen_ms: int) -> int:
+        """Forget processes that have gone without a word."""
+        assert unseen_ms == DAY_MS
+        self._store.ping()
+        gone, self.lost = self.lost, 0
+        return gone
 
     def settle(self) -> bool:
         """Settle a piece."""
@@ -87,7 +95,7 @@ class KeptStore(FailingStore):
     def __init__(self) -> None:
         super().__init__()
         self.begun = Begun(self)
-        self.conversations = self.erasing = self.retention = self.begun
+        self.conversations = self.erasing = self.retention = self.inspecting = self.begun
 
 
 @asynccontextmanager
@@ -134,6 +142,15 @@ async def test_events_and_devices_go_when_their_time_is_over() -> None:
         assert await upkeep.sweep() == (0, 0, 0)
     assert seqs(store) == [2]
     assert [device.device_id for device in store.devices("user123")] == ["kept"]
+
+
+async def test_processes_that_are_gone_for_a_day_are_forgotten() -> None:
+    """They are shown as lost for so long."""
+    store = KeptStore()
+    store.begun.lost = 2
+    async with upkeep_of(store) as upkeep:
+        await upkeep.sweep()
+    assert store.begun.lost == 0
 
 
 async def test_all_that_is_too_old_goes_however_much_it_is() -> None:

@@ -27,11 +27,13 @@ from seenby.errors import (
     WrongMethod,
 )
 from seenby.model import ANYONE
+from seenby.nodes import ASKED_AT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
     from seenby.api.chat import ChatRoutes
+    from seenby.api.inspect import InspectRoutes
     from seenby.api.pages import Pages
     from seenby.auth import Authenticator
     from seenby.metrics import Metrics
@@ -50,6 +52,8 @@ PREFLIGHT_HOLDS = "600"
 # Without a pattern aiohttp takes no braces in a part of an address; ids may have them.
 _USER = "{user_id:[^/]+}"
 _DEVICE = "{device_id:[^/]+}"
+_MESSAGE = "{msg_id:[^/]+}"
+_INSPECT = "/api/v1/inspect"
 _CONVERSATIONS = "/api/v1/conversations"
 _A_CONVERSATION = f"{_CONVERSATIONS}/{{conversation_id:[^/]+}}"
 
@@ -63,6 +67,7 @@ def make_app(
     metrics: Metrics,
     origins: Collection[str],
     *,
+    inspect: InspectRoutes | None = None,
     pages: Pages | None = None,
 ) -> web.Application:
     """The application.
@@ -73,6 +78,7 @@ def make_app(
         authenticator: tells who calls.
         metrics: counts requests by route and status.
         origins: of the web pages that may call.
+        inspect: those for operators; None: it has none.
         pages: its own web pages; None: it has none.
     """
     app = web.Application(client_max_size=BATCH_MAX)
@@ -129,6 +135,15 @@ def make_app(
         "/ready": {hdrs.METH_GET: around("ready", routes.ready, public=True)},
         "/metrics": {hdrs.METH_GET: around("metrics", routes.metrics, public=True)},
     }
+    if inspect is not None:
+        methods |= {
+            f"{_INSPECT}/overview": {hdrs.METH_GET: around("overview", inspect.overview)},
+            f"{_INSPECT}/users/{_USER}": {hdrs.METH_GET: around("inspect_user", inspect.user)},
+            f"{_INSPECT}/messages/{_MESSAGE}": {
+                hdrs.METH_GET: around("inspect_message", inspect.message),
+            },
+            ASKED_AT: {hdrs.METH_GET: around("node", inspect.node, public=True)},
+        }
     if pages is not None:
         for path, page in pages.routes.items():
             methods[path] = {hdrs.METH_GET: around("page", page, public=True)}

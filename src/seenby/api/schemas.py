@@ -74,10 +74,15 @@ def receipts_query(query: MultiMapping[str]) -> ReceiptsQuery:
         raise BadInput("msg_id", f"given 1 to {MESSAGES_MAX} times")
     for msg_id in msg_ids:
         inputs.msg_id(msg_id)
-    after_id = _number(query, "cursor", 0, "the next_cursor of the page before")
+    after_id = cursor_query(query)
     if after_id and len(msg_ids) > 1:
         raise BadInput("cursor", "given with one msg_id only")
     return ReceiptsQuery(list(dict.fromkeys(msg_ids)), after_id, _limit(query))
+
+
+def cursor_query(query: MultiMapping[str]) -> int:
+    """``?cursor=`` of a page of receipts: those after one."""
+    return _number(query, "cursor", 0, "the next_cursor of the page before")
 
 
 def missed_query(query: MultiMapping[str]) -> MissedQuery:

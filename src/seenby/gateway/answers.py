@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from picows import WSUpgradeResponse, WSUpgradeResponseWithListener
 
-from seenby.errors import NotFound, http_status
+from seenby.errors import NotFound, SeenbyError, http_status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from seenby.errors import SeenbyError
     from seenby.metrics import Metrics
 
 
@@ -29,6 +28,16 @@ def page(path: str, ready: Mapping[str, bool], metrics: Metrics) -> WSUpgradeRes
             return _response(200, *metrics.render())
         case _:
             return refused(NotFound("here are /ws, /health, /ready, /metrics"))
+
+
+def to_others(
+    answer: Callable[[str, str], bytes], query: str, authorization: str
+) -> WSUpgradeResponseWithListener:
+    """The answer to another process of seenby."""
+    try:
+        return _response(200, answer(query, authorization), "application/json")
+    except SeenbyError as error:
+        return refused(error)
 
 
 def refused(error: SeenbyError) -> WSUpgradeResponseWithListener:

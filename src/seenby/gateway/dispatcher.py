@@ -27,7 +27,9 @@ from seenby.gateway.positions import Positions
 from seenby.gateway.repair import Repair
 from seenby.gateway.session import NOWHERE, Begin, Session, State
 from seenby.gateway.source import EVENTS_PER_QUERY, PAGE, USERS_PER_QUERY
+from seenby.gateway.trail import Trails
 from seenby.model import Position
+from seenby.nodes import Here, UserSeen
 from seenby.store.base import Ack, Head, Want
 
 if TYPE_CHECKING:
@@ -110,6 +112,7 @@ class Dispatcher:
         self._behind: dict[Session, None] = {}
         self._wanted = asyncio.Event()
         self._positions = Positions()
+        self._trails = Trails()
         self._left = asyncio.Event()
         self._answered_at = -ANSWERED_WITHIN
         self._tasks: list[asyncio.Task[None]] = []
@@ -191,6 +194,7 @@ class Dispatcher:
     def gone(self, session: Session, *, clean: bool) -> None:
         """A session's socket is closed; *clean*: its client has read all that was written."""
         self._behind.pop(session, None)
+        self._trails.drop(session)
         if self._hub.leave(session):
             self._partitions.leave(session.user_id, _now())
         if clean and session.silent and session.resumes:
@@ -210,14 +214,30 @@ class Dispatcher:
             return
         position = Position(session.epoch, seq)
         self._positions.add(Ack(session.user_id, session.device_id, position))
+        wall = time.time()
+        self._trails.acknowledged(session, seq, int(wall * 1000))
         if seq == session.position and session.last_push_at_ms:
-            self._metrics.acked(time.time() - session.last_push_at_ms / 1000)
+            self._metrics.acked(wall - session.last_push_at_ms / 1000)
             session.last_push_at_ms = 0
 
     def sessions_of(self, user_id: str) -> int:
         """How many sessions a user has here."""
         stream = self._hub.streams.get(user_id)
         return len(stream.sessions) if stream is not None else 0
+
+    def seen(self, user_id: str) -> UserSeen:
+        """A user's sessions here, for people who look."""
+        stream = self._hub.streams.get(user_id)
+        sessions = stream.sessions if stream is not None else []
+        return UserSeen(user_id, [self._trails.seen(session) for session in sessions])
+
+    def now_here(self) -> Here:
+        """What is at this gateway now, for people who look."""
+        return Here(
+            users=len(self._hub.streams),
+            partitions=self._partitions.joined,
+            bus=self._feed.healthy,
+        )
 
     def head(self, user_id: str) -> int:
         """The highest seq a device of this user may acknowledge."""
@@ -235,7 +255,8 @@ class Dispatcher:
     def flush(self) -> None:
         """Write what sessions have to send, and count it."""
         hub = self._hub
-        for session in hub.take_dirty():
+        dirty = hub.take_dirty()
+        for session in dirty:
             try:
                 self._write(session)
             except Exception:
@@ -244,8 +265,11 @@ class Dispatcher:
         if hub.lost:
             self._metrics.lost(hub.lost)
             hub.lost = 0
+        if not dirty:
+            return
+        wall = time.time()
+        self._trails.wrote(dirty, int(wall * 1000))
         if hub.pushed:
-            wall = time.time()
             # Few different ones: the events of a batch were committed together.
             for at, events in Counter(hub.pushed).items():
                 self._metrics.pushed(wall - at / 1000, events)

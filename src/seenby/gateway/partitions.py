@@ -44,6 +44,11 @@ class Partitions:
         """Whether every partition with users is being read."""
         return all(partition in self._joined for partition in self._users)
 
+    @property
+    def joined(self) -> list[int]:
+        """Those that are read because they were asked for."""
+        return sorted(self._joined)
+
     def enter(self, user_id: str) -> None:
         """A user's first session is here."""
         for partition in self._feed.partitions_of(user_id):

@@ -27,6 +27,7 @@ from seenby.gateway.disconnect import Disconnect
 from seenby.gateway.handshake import asks_for_upgrade, join_lines, read_opening
 from seenby.gateway.session import Session, State
 from seenby.gateway.wheel import Wheel
+from seenby.nodes import ASKED_AT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -61,6 +62,7 @@ class Gateway:
         metrics: served at /metrics.
         origins: what browsers may connect from.
         session_bytes: how much may wait to be written to one client.
+        answer: what is answered to other processes (see ``presence``); None: nothing.
         clock: seconds that only grow.
     """
 
@@ -72,6 +74,7 @@ class Gateway:
         *,
         origins: Collection[str],
         session_bytes: int,
+        answer: Callable[[str, str], bytes] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Nothing listens before start()."""
@@ -80,6 +83,7 @@ class Gateway:
         self._metrics = metrics
         self._origins = origins
         self._session_bytes = session_bytes
+        self._answer = answer
         self._clock = clock
         self._wheel = Wheel(clock(), tick=TICK)
         self._server: asyncio.Server | None = None
@@ -172,6 +176,8 @@ class Gateway:
 
     def _accept(self, request: WSUpgradeRequest) -> Connection | WSUpgradeResponseWithListener:
         path, _, query = request.path.decode("latin-1").partition("?")
+        if path == ASKED_AT and self._answer is not None:
+            return answers.to_others(self._answer, query, request.headers.get("Authorization", ""))
         if path != "/ws":
             return answers.page(path, self.ready, self._metrics)
         if self._draining:

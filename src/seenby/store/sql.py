@@ -24,6 +24,7 @@ from seenby.store.base import (
 from seenby.store.connections import Connections, told
 from seenby.store.conversations import Conversations
 from seenby.store.erasing import Erasing
+from seenby.store.inspecting import Inspecting
 from seenby.store.preferences import Preferences
 from seenby.store.reading import Reading
 from seenby.store.recording import Recording
@@ -82,6 +83,7 @@ class SqlStore:
         self.reading = Reading(self.connections, database)
         self.verifying = Verifying(self.connections, database)
         self.preferences = Preferences(self.connections, database)
+        self.inspecting = Inspecting(self.connections, database)
         self.erasing = Erasing(writing, database, self.conversations)
         self.retention = Retention(writing, database)
 

@@ -15,6 +15,7 @@ leavers         members who have left and are not settled yet (see below)
 preferences     what a user wants others to know, in general and per conversation
 pending_counts  messages whose count of readers is still to be told, and when
 erasures        users who are being erased, and how far that is
+nodes           the processes that run: where they may be asked, and what they count
 ==============  ==========================================================================
 
 Messages are numbered within their conversation, from 1. A member is in the conversation for the
@@ -63,6 +64,9 @@ EPOCH = "epoch"
 """The name in ``meta`` under which the epoch stands."""
 
 OWNER_MAX = 128
+
+URL_MAX = 512
+"""Characters of the address under which a process may be asked."""
 
 BIG_KEY = BigInteger().with_variant(Integer, "sqlite")
 """Only INTEGER keys number themselves on SQLite; they have 64 bits there too."""
@@ -271,6 +275,22 @@ erasures = Table(
     Column("place", String(CONVERSATION_ID_MAX), nullable=False),
     Column("number", BigInteger, nullable=False),
     *id_checks(("user_id", 1, USER_ID_MAX)),
+    sqlite_with_rowid=False,
+    **ON_MYSQL,
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("node", String(64), primary_key=True),
+    Column("role", String(16), primary_key=True),
+    # Where other processes may ask this one, and what they show to be answered.
+    Column("url", String(URL_MAX), nullable=False),
+    Column("ticket", String(64), nullable=False),
+    Column("started", BigInteger, nullable=False),
+    Column("seen", BigInteger, nullable=False),
+    # What it counts, as JSON (``nodes.Numbers``).
+    Column("numbers", Text, nullable=False),
     sqlite_with_rowid=False,
     **ON_MYSQL,
 )

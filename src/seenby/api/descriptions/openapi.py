@@ -42,6 +42,7 @@ _TAGS = {
     "Messages": "The chat's backend registers which messages were sent.",
     "Reading back": "Who has read, what was missed, what is unread.",
     "Users": "A user's devices and wishes, and where a user connects.",
+    "Inspection": "For those who run seenby and want to know where a receipt is.",
     "Operation": "For those who run seenby; without a token.",
     "Descriptions": "What programs can read about seenby.",
 }
@@ -64,6 +65,7 @@ only what belongs to that user; what a user may not see is answered as if it wer
 _PATH = {
     "conversation_id": (inputs.ConversationId, "The conversation."),
     "device_id": (inputs.DeviceId, "The device."),
+    "msg_id": (inputs.MsgId, "The message."),
     "user_id": (inputs.UserId, "The user."),
 }
 

@@ -7,7 +7,8 @@ those of the code.
 from __future__ import annotations
 
 from seenby.api.descriptions.of_backend import BACKEND
+from seenby.api.descriptions.of_inspection import INSPECTION
 from seenby.api.descriptions.of_operators import OPERATORS
 from seenby.api.descriptions.of_users import USERS
 
-OPERATIONS = (*USERS, *BACKEND, *OPERATORS)
+OPERATIONS = (*USERS, *BACKEND, *INSPECTION, *OPERATORS)
