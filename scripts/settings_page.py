@@ -27,7 +27,12 @@ SECTIONS = {
 Kafka
 
 These names carry no prefix: other programs that share the topic use the same ones.
-`KAFKA_GROUP_ID` and `KAFKA_GROUP_MSG_TOPIC` are accepted for that reason and are not used.""",
+Others that begin with `KAFKA_` are not looked at; one that is nearly a name of the second table is
+warned of.""",
+    "KAFKA_SECURITY_PROTOCOL": """\
+Kafka with TLS and a login
+
+[The guide](howto/kafka-security.md) sets them one after the other.""",
     "SEENBY_DATABASE_URL": "Where things are",
     "SEENBY_AUTH": """\
 Who may

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from seenby import kafka_settings
 from seenby.errors import ConfigError
 from seenby.settings import SECRET_BYTES_MIN, Settings, in_url, variables
 
@@ -62,7 +63,11 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
             problems.append(problem)
     if problems:
         raise ConfigError("\n".join(problems))
-    return settings.model_copy(update={"warnings": _warnings(settings, values, from_kubernetes)})
+    warnings = (
+        *_warnings(settings, values, from_kubernetes),
+        *kafka_settings.warnings(settings, given),
+    )
+    return settings.model_copy(update={"warnings": warnings})
 
 
 _KUBERNETES = re.compile(
@@ -131,6 +136,7 @@ def _with_files(settings: Settings) -> tuple[Settings, dict[str, str]]:
     for field, variable, path in (
         ("jwt_secret", "SEENBY_JWT_SECRET_FILE", settings.jwt_secret_file),
         ("jwt_key", "SEENBY_JWT_KEY_FILE", settings.jwt_key_file),
+        ("sasl_password", "KAFKA_SASL_PASSWORD_FILE", settings.sasl_password_file),
     ):
         if path is None:
             continue
@@ -168,6 +174,7 @@ def _contradictions(settings: Settings, values: Mapping[str, str]) -> list[Probl
     }
     if len(set(topics.values())) < len(topics):
         problems.append(({*topics}, f"{', '.join(topics)} must be three different topics"))
+    problems += kafka_settings.contradictions(settings, values)
     return problems + _wrong_keys(settings, values)
 
 

@@ -537,7 +537,7 @@ async def test_a_producer_that_failed_for_good_is_replaced(kafka_brokers: str, m
     async with publishing(kafka_brokers, made) as publisher:
         await eventually(lambda: publisher.healthy)
         broken = publisher._producer
-        publisher._on_error(KafkaError(KafkaError._FATAL, "as the library says it", fatal=True))
+        publisher._fail(KafkaError(KafkaError._FATAL, "as the library says it", fatal=True))
         assert not publisher.healthy
         await eventually(lambda: publisher.healthy)
         assert publisher._producer is not broken

@@ -47,6 +47,7 @@ class Kafka:
 
     Attributes:
         brokers: What goes into KAFKA_BROKERS.
+        listeners: The same for further listeners, by name.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Kafka:
         jvm: Sequence[str] = (),
     ) -> None:
         self.brokers = brokers
+        self.listeners: dict[str, str] = {}
         self._cluster_id = cluster_id
         self._directory = directory
         self._process = None if directory is None else _broker(directory, jvm)
@@ -68,30 +70,44 @@ class Kafka:
         return cls(brokers) if brokers else None
 
     @classmethod
-    def launch(cls, jvm: Sequence[str] = ()) -> Self:
+    def launch(
+        cls,
+        jvm: Sequence[str] = (),
+        *,
+        listeners: Mapping[str, str] | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> Self:
         """Make a fresh broker and return when it answers.
 
         Args:
             jvm: options for the Java machine, such as more memory than a test needs.
+            listeners: further listeners, each with its security protocol.
+            settings: further settings of the broker.
 
         Raises:
             ServerError: The jars or Java are missing, or it did not start; the text says which.
         """
         for attempt in range(1, START_TRIES + 1):
             try:
-                return cls._first_start(jvm)
+                return cls._first_start(jvm, listeners or {}, settings or {})
             except ServerError as error:
                 if "ddress already in use" not in str(error) or attempt == START_TRIES:
                     raise
         raise AssertionError("not reached")
 
     @classmethod
-    def _first_start(cls, jvm: Sequence[str]) -> Self:
+    def _first_start(
+        cls, jvm: Sequence[str], listeners: Mapping[str, str], settings: Mapping[str, str]
+    ) -> Self:
         directory = Path(tempfile.mkdtemp(prefix="seenby-kafka-"))
         try:
             port = free_port()
-            _write_config(directory, port, free_port())
+            places = {name: f"127.0.0.1:{free_port()}" for name in listeners}
+            _write_config(
+                directory, port, free_port(), _listening(port, places, listeners) | dict(settings)
+            )
             server = cls(f"127.0.0.1:{port}", directory, _format(directory), jvm)
+            server.listeners = places
             server.start()
         except BaseException:
             shutil.rmtree(directory, ignore_errors=True)
@@ -281,14 +297,28 @@ def _broker(directory: Path, jvm: Sequence[str]) -> ServerProcess:
     return ServerProcess("Kafka", command, directory / "log")
 
 
-def _write_config(directory: Path, port: int, controller_port: int) -> None:
+def _listening(
+    port: int, places: Mapping[str, str], protocols: Mapping[str, str]
+) -> dict[str, str]:
+    """Settings for listeners beside the plain one."""
+    own = f"PLAINTEXT://127.0.0.1:{port}"
+    known = {"CONTROLLER": "PLAINTEXT", "PLAINTEXT": "PLAINTEXT", **protocols}
+    return {
+        "advertised.listeners": ",".join([own, *(f"{n}://{at}" for n, at in places.items())]),
+        "inter.broker.listener.name": "PLAINTEXT",
+        "listener.security.protocol.map": ",".join(f"{n}:{p}" for n, p in known.items()),
+    }
+
+
+def _write_config(
+    directory: Path, port: int, controller_port: int, more: Mapping[str, str]
+) -> None:
     settings = {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
         "controller.listener.names": "CONTROLLER",
-        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "listeners": f"{more['advertised.listeners']},CONTROLLER://127.0.0.1:{controller_port}",
         "log.dirs": str(directory / "data"),
         "auto.create.topics.enable": "false",
         # One node: the inner topics have one replica each.
@@ -308,6 +338,7 @@ def _write_config(directory: Path, port: int, controller_port: int) -> None:
         "num.io.threads": "2",
         "log.cleaner.dedupe.buffer.size": "4194304",
         "log.index.size.max.bytes": "1048576",
+        **more,
     }
     lines = "".join(f"{name}={value}\n" for name, value in settings.items())
     (directory / "server.properties").write_text(lines, encoding="utf-8")

@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from confluent_kafka import KafkaException, Producer
 
+from seenby.bus.kafka_security import IN_THE_CLEAR
+
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message
+
+    from seenby.bus.kafka_security import Security
 
 SUFFIX = ".dlq"
 
@@ -30,17 +34,19 @@ class DeadLetters:
 
     Args:
         brokers: host:port, separated by commas.
+        security: how they are spoken to (kafka_security.py).
 
     Attributes:
         written: how many the broker has acknowledged.
     """
 
-    def __init__(self, brokers: str) -> None:
+    def __init__(self, brokers: str, security: Security = IN_THE_CLEAR) -> None:
         self.written = 0
         self._refused = 0
         self._failed = 0
         self._producer: Producer | None = None
         self._settings: dict[str, Any] = {
+            **security,
             "bootstrap.servers": brokers,
             "client.id": "seenby-dead-letters",
             "acks": "all",

@@ -33,6 +33,7 @@ from seenby.bus.base import NoFeedMetrics
 from seenby.bus.dead_letters import DeadLetters
 from seenby.bus.kafka_assignment import Assignment, Place
 from seenby.bus.kafka_records import Records
+from seenby.bus.kafka_security import ALL_BROKERS_DOWN, IN_THE_CLEAR, Trouble
 from seenby.bus.kafka_survey import Survey
 from seenby.bus.partitions import Layout
 from seenby.errors import BusUnavailable
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Message, TopicPartition
 
     from seenby.bus.base import Deliver, FeedMetrics
+    from seenby.bus.kafka_security import Security
     from seenby.model import Event
 
 BATCH = 4096
@@ -68,8 +70,7 @@ RETRY_EVERY = 1.0
 CLOSE_WITHIN = 3.0
 """Seconds that close() waits for the last commit. On a broker that hangs it would not return."""
 
-ALL_BROKERS_DOWN = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001 -- librdkafka's own names
-OFFSET_VOID = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001 -- as above
+OFFSET_VOID = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001 -- librdkafka's own name
 
 log = structlog.get_logger()
 
@@ -87,6 +88,7 @@ class KafkaFeed:
             partition otherwise; partitions_of() then has nothing to add.
         metrics: counts what was read.
         clock: seconds that only grow.
+        security: how the brokers are spoken to (kafka_security.py).
     """
 
     def __init__(
@@ -100,14 +102,16 @@ class KafkaFeed:
         all_partitions: bool = False,
         metrics: FeedMetrics | None = None,
         clock: Callable[[], float] = time.monotonic,
+        security: Security = IN_THE_CLEAR,
     ) -> None:
         self._topic = topic
         self._all = all_partitions
         self._metrics = metrics or NoFeedMetrics()
         self._clock = clock
         self._layouts = {topic: Layout(), updates_topic: Layout()}
-        self._dead_letters = DeadLetters(brokers)
+        self._dead_letters = DeadLetters(brokers, security)
         self._settings: dict[str, Any] = {
+            **security,
             "bootstrap.servers": brokers,
             "client.id": f"seenby-{node}",
             "group.id": f"{group_id}.{node}",
@@ -124,6 +128,7 @@ class KafkaFeed:
             "reconnect.backoff.max.ms": 1000,
             "log_level": 0,
         }
+        self._trouble = Trouble()
         self._closing = False
         self._questions: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -348,8 +353,9 @@ class KafkaFeed:
 
     def _on_error(self, error: KafkaError) -> None:
         log.debug("kafka_error", client="feed", why=str(error))
+        why = self._trouble.heard(error)
         if error.code() == ALL_BROKERS_DOWN:
-            self._survey.away(str(error))
+            self._survey.away(why)
 
     def _on_commit(self, error: KafkaError | None, _: Sequence[TopicPartition]) -> None:
         if error is not None:

@@ -19,11 +19,14 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from seenby import inputs
 from seenby.bus.dead_letters import DeadLetters
+from seenby.bus.kafka_security import ALL_BROKERS_DOWN, IN_THE_CLEAR, Trouble
 from seenby.errors import BadEvent, BadInput, SeenbyError
 from seenby.model import NewMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
+
+    from seenby.bus.kafka_security import Security
 
     Register = Callable[[list[NewMessage]], Coroutine[Any, Any, Sequence[object]]]
     """Registers messages on the event loop; one result for each. A SeenbyError among the results
@@ -52,7 +55,6 @@ LATEST_MS = 253_402_300_799_999
 """9999-12-31T23:59:59.999Z."""
 
 MISSING = KafkaError.UNKNOWN_TOPIC_OR_PART
-ALL_BROKERS_DOWN = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001 -- librdkafka's own name for it
 
 log = structlog.get_logger()
 
@@ -78,6 +80,7 @@ class GroupMessages:
         node: this instance's name.
         register: see Register.
         metrics: counts what was read.
+        security: how the brokers are spoken to (kafka_security.py).
     """
 
     def __init__(
@@ -89,11 +92,13 @@ class GroupMessages:
         register: Register,
         *,
         metrics: MessageMetrics | None = None,
+        security: Security = IN_THE_CLEAR,
     ) -> None:
         self._topic = topic
         self._register = register
         self._metrics = metrics
         self._settings: dict[str, Any] = {
+            **security,
             "bootstrap.servers": brokers,
             "client.id": f"seenby-{node}-messages",
             "group.id": group_id,
@@ -110,9 +115,10 @@ class GroupMessages:
             "log_level": 0,
             "error_cb": self._on_error,
         }
-        self._dead_letters = DeadLetters(brokers)
+        self._dead_letters = DeadLetters(brokers, security)
         self._counted = (0, 0)
         self._told = ""
+        self._trouble = Trouble()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -253,19 +259,23 @@ class GroupMessages:
 
     def _on_error(self, error: KafkaError) -> None:
         log.debug("kafka_error", client="messages", why=str(error))
-        if error.code() == ALL_BROKERS_DOWN:
-            self._complain(error)
+        why = self._trouble.heard(error)
+        # That all are down is told once. That a password is wrong may be found out afterwards.
+        if error.code() == ALL_BROKERS_DOWN or (self._told and self._trouble.refused):
+            self._complain(error, why)
 
-    def _complain(self, error: KafkaError) -> None:
+    def _complain(self, error: KafkaError, why: str = "") -> None:
         """Once, until something has been read again."""
-        if error.name() == self._told:
+        why = why or str(error)
+        what = "refused" if self._trouble.refused else error.name()
+        if what == self._told:
             return
-        self._told = error.name()
+        self._told = what
         if error.code() == MISSING:
             todo = "the chat's backend has to create it; until then messages come by HTTP only"
-            log.warning("topic_missing", topic=self._topic, why=str(error), todo=todo)
+            log.warning("topic_missing", topic=self._topic, why=why, todo=todo)
         else:
-            log.warning("messages_trouble", topic=self._topic, why=str(error))
+            log.warning("messages_trouble", topic=self._topic, why=why)
 
 
 class _Record(msgspec.Struct):

@@ -17,6 +17,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from seenby import events as wire
+from seenby.bus.kafka_security import ALL_BROKERS_DOWN, IN_THE_CLEAR, Trouble, todo
 from seenby.errors import BusUnavailable
 from seenby.model import Kind
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Message
 
+    from seenby.bus.kafka_security import Security
     from seenby.model import Event
 
 MESSAGE_TIMEOUT = 10.0
@@ -45,9 +47,12 @@ PROBE_EVERY = 0.25
 PROBE_EVERY_MAX = 1.0
 """Seconds between questions to a bus that is away; each one waits up to PROBE_TIMEOUT."""
 
+PROVEN_AFTER = 2.0
+"""Seconds in which a new producer that follows a broken one breaks too, if it does."""
+
 _RECEIPT = int(Kind.RECEIPT)
 
-ALL_BROKERS_DOWN = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001 -- librdkafka's own name for it
+FATAL = KafkaError._FATAL  # noqa: SLF001 -- librdkafka's own name for it
 
 log = structlog.get_logger()
 
@@ -60,13 +65,21 @@ class KafkaPublisher:
         topic: the topic of receipts.
         updates_topic: the topic of all other kinds of event.
         client_id: the name by which the brokers' logs know this client.
+        security: how the brokers are spoken to (kafka_security.py).
     """
 
     def __init__(
-        self, brokers: str, topic: str, *, updates_topic: str, client_id: str = "seenby"
+        self,
+        brokers: str,
+        topic: str,
+        *,
+        updates_topic: str,
+        client_id: str = "seenby",
+        security: Security = IN_THE_CLEAR,
     ) -> None:
         self._topic, self._updates_topic = topic, updates_topic
         self._settings: dict[str, Any] = {
+            **security,
             "bootstrap.servers": brokers,
             "client.id": client_id,
             "acks": "all",
@@ -92,8 +105,9 @@ class KafkaPublisher:
         self._missing: set[str] = set()
         self._told_differ = False
         # Who names a wrong address must learn of it, so that Kafka was never there is told too.
-        self._told_away = False
-        self._broken = False
+        self._told_away = self._told_refused = False
+        self._trouble = Trouble()
+        self._broken = self._told_broken = False
         self._closing = False
         self._pause, self._next_probe = PROBE_EVERY, 0.0
         self._heard = time.monotonic()
@@ -159,7 +173,7 @@ class KafkaPublisher:
         except BufferError as error:
             raise BusUnavailable("too many records wait for Kafka already") from error
         except KafkaException as error:
-            self._away(str(error))
+            self._fail(error.args[0])
             raise BusUnavailable(f"Kafka took no record: {error}") from error
 
     # In the thread
@@ -173,16 +187,24 @@ class KafkaPublisher:
                 self._healthy = False
                 time.sleep(POLL)
         # While Kafka is away nothing is waited for: the outbox has it all.
-        self._producer.flush(DRAIN_WITHIN if self._healthy else 0)
+        with contextlib.suppress(KafkaException):
+            self._producer.flush(DRAIN_WITHIN if self._healthy else 0)
         _abandon(self._producer)
         self._healthy = False
 
     def _look(self) -> None:
         now = time.monotonic()
-        if self._producer.poll(POLL) or not len(self._producer):
+        try:
+            heard = self._producer.poll(POLL)
+        except KafkaException as error:
+            # What ends a producer for good does not come by error_cb.
+            self._fail(error.args[0])
+            heard = 0
+        if heard or not len(self._producer):
             self._heard = now
         if self._broken:
-            self._replace()
+            if now >= self._next_probe:
+                self._replace()
         elif now - self._heard > STALL:
             # No question now: another broker than the one that hangs might answer it.
             self._away(f"no acknowledgement for {STALL} s")
@@ -206,14 +228,15 @@ class KafkaPublisher:
                 self._missing.discard(name)
             elif name not in self._missing:
                 self._missing.add(name)
-                todo = "create it with: seenby topic create"
-                log.warning("topic_missing", topic=name, why=str(topic.error), todo=todo)
+                why = str(topic.error)
+                log.warning("topic_missing", topic=name, why=why, todo=todo(topic.error))
         self._partitions = counts.get(self._topic, self._partitions)
         if not self._missing:
             self._compare(counts)
             # Not with an acknowledgement: it would say nothing of the other topic.
             log.info("publisher_healthy", partitions=counts)
-            self._healthy = True
+            self._healthy, self._told_broken = True, False
+            self._trouble = Trouble()
 
     def _compare(self, counts: dict[str, int]) -> None:
         """Gateways read the same partitions of both; else each reads more than it has to."""
@@ -223,22 +246,37 @@ class KafkaPublisher:
 
     def _on_error(self, error: KafkaError) -> None:
         log.debug("kafka_error", client="publisher", why=str(error))
-        if error.fatal():
-            self._broken = True
-        if error.fatal() or error.code() == ALL_BROKERS_DOWN:
-            self._away(str(error))
+        why = self._trouble.heard(error)
+        # That all are down is told once. That a password is wrong may be found out afterwards.
+        late = self._told_away and not self._healthy and self._trouble.refused
+        if error.code() == ALL_BROKERS_DOWN or late:
+            self._away(why)
+
+    def _fail(self, error: KafkaError) -> None:
+        """What a producer raised: is it the end of it?"""
+        self._away(str(error))
+        self._broken = self._broken or error.fatal() or error.code() == FATAL
 
     def _away(self, why: str) -> None:
-        if self._healthy or not self._told_away:
+        if self._healthy:
+            self._told_away = self._told_refused = False
+        refused = self._trouble.refused
+        if not self._told_away or (refused and not self._told_refused):
             log.warning("publisher_unhealthy", why=why)
-        self._told_away = True
+        self._told_away, self._told_refused = True, self._told_refused or refused
         self._healthy = False
 
     def _replace(self) -> None:
-        """Build a new producer; what the broken one still holds has failed."""
+        """Build a new producer; what the broken one still holds has failed.
+
+        It is given time to break for the same reason, such as a right that is missing.
+        """
         broken, self._producer = self._producer, Producer(self._settings)
         self._broken = False
-        log.error("producer_replaced", topic=self._topic, unacknowledged=len(broken))
+        self._next_probe = time.monotonic() + PROVEN_AFTER
+        if not self._told_broken:
+            log.error("producer_replaced", topic=self._topic, unacknowledged=len(broken))
+        self._told_broken = True
         _abandon(broken)
 
 
@@ -267,5 +305,6 @@ class _Batch:
 
 def _abandon(producer: Producer) -> None:
     """Give up what a producer still holds: its batches are told so."""
-    producer.purge()
-    producer.flush(1.0)
+    with contextlib.suppress(KafkaException):
+        producer.purge()
+        producer.flush(1.0)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from seenby.bus.kafka_security import todo
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -59,7 +61,7 @@ class Survey:
         Returns those that are there now and were missing before: they are new.
         """
         counts: dict[str, int] = {}
-        missing: dict[str, str] = {}
+        missing: dict[str, KafkaError] = {}
         for name in self._topics:
             try:
                 topic = self._consumer.list_topics(name, timeout=ANSWER_WITHIN).topics[name]
@@ -69,11 +71,10 @@ class Survey:
             if topic.error is None:
                 counts[name] = len(topic.partitions)
             else:
-                missing[name] = str(topic.error)
+                missing[name] = topic.error
         for name, why in missing.items():
             if name not in self._missing:
-                todo = "create it with: seenby topic create"
-                log.warning("topic_missing", topic=name, why=why, todo=todo)
+                log.warning("topic_missing", topic=name, why=str(why), todo=todo(why))
         was_complete, were_missing = self.complete, self._missing
         self.counts, self._missing = counts, set(missing)
         if self.complete and not was_complete:

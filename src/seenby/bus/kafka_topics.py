@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from seenby.bus.kafka_security import IN_THE_CLEAR, Trouble
 from seenby.errors import BusUnavailable, ConfigError
 
 if TYPE_CHECKING:
     from confluent_kafka.admin._metadata import ClusterMetadata
+
+    from seenby.bus.kafka_security import Security
 
 RETENTION_MS = 3_600_000
 """For how many ms records are kept (contract, section 2): the stream is in the database."""
@@ -36,7 +39,13 @@ AWAY = frozenset(
 
 
 def create_topic(
-    brokers: str, topic: str, *, partitions: int, replication: int, retention_ms: int
+    brokers: str,
+    topic: str,
+    *,
+    partitions: int,
+    replication: int,
+    retention_ms: int,
+    security: Security = IN_THE_CLEAR,
 ) -> str:
     """Create *topic*, or find it; what was done or found, as a sentence for a person.
 
@@ -48,15 +57,22 @@ def create_topic(
         partitions: how many partitions it gets.
         replication: on how many brokers each of them is kept.
         retention_ms: for how long its records are kept.
+        security: how the brokers are spoken to (kafka_security.py).
 
     Raises:
         BusUnavailable: no broker answered within some seconds.
         ConfigError: there are fewer brokers than replicas, or Kafka refuses the topic.
     """
-    admin = AdminClient(
-        {"bootstrap.servers": brokers, "client.id": "seenby-topics", "log_level": 0}
-    )
-    cluster = _cluster(admin, brokers)
+    trouble = Trouble()
+    client: dict[str, Any] = {
+        **security,
+        "bootstrap.servers": brokers,
+        "client.id": "seenby-topics",
+        "log_level": 0,
+        "error_cb": trouble.heard,
+    }
+    admin = AdminClient(client)
+    cluster = _cluster(admin, brokers, trouble)
     if topic not in cluster.topics:
         if replication > len(cluster.brokers):
             raise ConfigError(
@@ -72,7 +88,7 @@ def create_topic(
         if _create(admin, wanted, brokers):
             size = f"{_counted(partitions, 'partition')} and {_counted(replication, 'replica')}"
             return f"topic {topic} is created, with {size}"
-        cluster = _cluster(admin, brokers)
+        cluster = _cluster(admin, brokers, trouble)
     found = len(cluster.topics[topic].partitions)
     but = "" if found == partitions else f", not {partitions}; it is left so"
     return f"topic {topic} exists already, with {_counted(found, 'partition')}{but}"
@@ -90,21 +106,22 @@ def _create(admin: AdminClient, topic: NewTopic, brokers: str) -> bool:
         if reason.code() == KafkaError.TOPIC_ALREADY_EXISTS:
             return False
         if reason.code() in AWAY:
-            raise _no_answer(brokers, reason) from error
+            raise _no_answer(brokers, reason.str()) from error
         raise ConfigError(f"Kafka does not create topic {topic.topic}: {reason.str()}") from error
     return True
 
 
-def _cluster(admin: AdminClient, brokers: str) -> ClusterMetadata:
+def _cluster(admin: AdminClient, brokers: str, trouble: Trouble) -> ClusterMetadata:
     """Who and what is there. Asks for all topics: asked for one, some brokers would make it."""
     try:
         return admin.list_topics(timeout=ANSWER_WITHIN)
     except KafkaException as error:
-        raise _no_answer(brokers, error.args[0]) from error
+        admin.poll(0)  # What went wrong with the connections is told only now.
+        raise _no_answer(brokers, trouble.why or error.args[0].str()) from error
 
 
-def _no_answer(brokers: str, reason: KafkaError) -> BusUnavailable:
-    return BusUnavailable(f"Kafka at {brokers} did not answer: {reason.str()}")
+def _no_answer(brokers: str, why: str) -> BusUnavailable:
+    return BusUnavailable(f"Kafka at {brokers} did not answer: {why}")
 
 
 def _counted(number: int, thing: str) -> str:

@@ -40,6 +40,7 @@ def topic_create() -> None:
     """
     from seenby.bus import kafka_topics as topics  # noqa: PLC0415 -- slow to import
     from seenby.bus.dead_letters import SUFFIX  # noqa: PLC0415 -- as above
+    from seenby.bus.kafka_security import security_of  # noqa: PLC0415 -- as above
 
     settings = config.load()
     if not settings.kafka_brokers:
@@ -58,6 +59,7 @@ def topic_create() -> None:
                 partitions=partitions,
                 replication=settings.topic_replication,
                 retention_ms=retention_ms,
+                security=security_of(settings),
             )
         )
 

@@ -43,7 +43,7 @@ async def test_that_kafka_is_not_there_is_logged_once() -> None:
     [line] = [line for line in logged if line["log_level"] != "debug"]
 
     assert (line["event"], line["log_level"]) == ("publisher_unhealthy", "warning")
-    assert "down" in line["why"]
+    assert "Connection refused" in line["why"]
 
 
 async def test_a_full_queue_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
