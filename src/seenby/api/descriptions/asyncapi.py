@@ -225,7 +225,7 @@ def _topic(address: str, title: str, names: Iterable[str]) -> dict[str, Any]:
 def _letters(address: str) -> dict[str, Any]:
     return {
         "address": address,
-        "title": "Dead letters",
+        "title": f"Dead letters: {address}",
         "description": _DLQ,
         "servers": [{"$ref": "#/servers/kafka"}],
         "messages": _among("components", ["dead_letter"]),

@@ -80,7 +80,6 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "seenby",
             "version": __version__,
-            "summary": "Read receipts over HTTP.",
             "description": _ABOUT,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
