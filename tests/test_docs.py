@@ -57,7 +57,9 @@ def rows_of(name: str) -> dict[str, list[str]]:
     return rows
 
 
-def all_errors(of: type[errors.SeenbyError] = errors.SeenbyError) -> Iterator[type]:
+def all_errors(
+    of: type[errors.SeenbyError] = errors.SeenbyError,
+) -> Iterator[type[errors.SeenbyError]]:
     """An error and all its kinds."""
     yield of
     for kind in of.__subclasses__():
@@ -211,6 +213,37 @@ def test_every_close_code_is_explained() -> None:
     """docs/websocket.md has a row for each close code, with why and what a client does."""
     rows = rows_of("websocket.md")
     assert [code for code in close_codes() if not all(rows.get(str(code), [""]))] == []
+
+
+def cells(page: str) -> Iterator[list[str]]:
+    """The cells of each row of a page's tables, without their marks."""
+    for line in text_of(page).splitlines():
+        if line.startswith("|"):
+            yield [cell.strip().replace("`", "") for cell in line.strip("|").split("|")]
+
+
+def test_each_error_has_a_remedy() -> None:
+    """docs/errors.md has each error with its status, its class, and whether to ask again."""
+    unanswered = {errors.ConfigError, errors.SchemaError, errors.BadEvent, errors.Unreachable}
+    meant = {kind.code: [kind.code, kind.__name__] for kind in unanswered}
+    for kind in set(all_errors()) - unanswered:
+        status = errors.HTTP_STATUS.get(kind, HTTPStatus.INTERNAL_SERVER_ERROR)
+        again = "yes" if kind.retriable else "no"
+        meant[kind.code] = [kind.code, str(int(status)), kind.__name__, again]
+    told = {row[0]: row for row in cells("errors.md") if not row[0].isdigit()}
+    assert {code: told.get(code, [])[: len(row)] for code, row in meant.items()} == meant
+    assert set(told) - set(meant) == {"code", "---"}
+    assert [row for row in told.values() if not all(row)] == []
+
+
+def test_each_way_a_socket_is_closed_has_a_remedy() -> None:
+    """docs/errors.md has each close code with the words that go with it, and no other."""
+    meant = {
+        (str(v.code), v.reason) for v in vars(disconnect).values() if isinstance(v, Disconnect)
+    }
+    rows = [row for row in cells("errors.md") if row[0].isdigit()]
+    assert {(row[0], row[1]) for row in rows} == meant
+    assert all(row[2] for row in rows)
 
 
 def commands(of: object, name: str) -> Iterator[str]:

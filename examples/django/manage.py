@@ -11,8 +11,8 @@ from django.urls import path
 
 settings.configure(
     # For your settings: where seenby is, and the secret that it shares with this project.
-    SEENBY_API=os.environ.get("CHAT_SEENBY", "http://localhost:8080"),
-    SEENBY_SECRET=Path(os.environ["SEENBY_JWT_SECRET_FILE"]).read_text(encoding="utf-8").strip(),
+    CHAT_SEENBY=os.environ.get("CHAT_SEENBY", "http://localhost:8080"),
+    CHAT_SECRET=Path(os.environ["SEENBY_JWT_SECRET_FILE"]).read_text(encoding="utf-8").strip(),
     # What every project has.
     ALLOWED_HOSTS=["localhost"],
     DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "chat.db"}},

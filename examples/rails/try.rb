@@ -21,7 +21,7 @@ ActiveRecord::Migration.verbose = false
   Dir[File.join(__dir__, "app", folder, "*.rb")].sort.each { |file| require file }
 end
 require_relative "db/migrate/20260101000000_create_chat"
-CreateChat.migrate(:up) unless SeenbyCall.table_exists?
+CreateChat.migrate(:up) unless OutboxCall.table_exists?
 
 case ARGV
 in ["group", id, *user_ids]
@@ -41,6 +41,6 @@ in ["messages", id, user]
   end
 in ["jobs"]
   # Stands for your job queue: whatever could not be told is tried until it is.
-  SeenbyOutboxJob.perform_now
+  OutboxJob.perform_now
   sleep
 end

@@ -30,7 +30,7 @@ def follow(tmp_path: Path) -> Iterator[Follow]:
         reader = Reader(
             tmp_path,
             {"localhost:8080": f"localhost:{api}", "localhost:3000": f"localhost:{port}"},
-            {"seenby serve": (api, gateway), chat: (port,), "seenby_outbox": (), "rb jobs": ()},
+            {"seenby serve": (api, gateway), chat: (port,), "tell_seenby": (), "rb jobs": ()},
             path=[str(Path(sys.executable).parent)],
             settings={
                 "CHAT_SEENBY": f"http://localhost:{api}",

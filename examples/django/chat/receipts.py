@@ -21,13 +21,13 @@ class Refused(Exception):  # noqa: N818 -- it is what seenby did
 
 def token(**claims):
     """sub="bob" for Bob's clients; scope="service" for the chat itself. Holds for 15 minutes."""
-    return jwt.encode(claims | {"exp": int(time.time()) + 900}, settings.SEENBY_SECRET, "HS256")
+    return jwt.encode(claims | {"exp": int(time.time()) + 900}, settings.CHAT_SECRET, "HS256")
 
 
 def call(method, path, body=None):
     """One call in the name of the chat. Raises Refused, or one of AWAY."""
     request = Request(
-        settings.SEENBY_API + path,
+        settings.CHAT_SEENBY + path,
         method=method,
         data=None if body is None else json.dumps(body).encode(),
         headers={

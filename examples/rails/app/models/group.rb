@@ -8,7 +8,7 @@ class Group < ApplicationRecord
     transaction do
       group = create!(id: id)
       user_ids.each { |user_id| group.members.create!(user_id: user_id) }
-      SeenbyCall.create!(http_method: "PUT", path: group.path,
+      OutboxCall.create!(http_method: "PUT", path: group.path,
                          body: { type: "group", members: user_ids })
       group
     end
@@ -18,7 +18,7 @@ class Group < ApplicationRecord
     transaction do
       add.each { |user_id| members.find_or_create_by!(user_id: user_id) }
       members.where(user_id: remove).delete_all
-      SeenbyCall.create!(http_method: "POST", path: "#{path}/members",
+      OutboxCall.create!(http_method: "POST", path: "#{path}/members",
                          body: { add: add, remove: remove })
     end
   end
@@ -28,7 +28,7 @@ class Group < ApplicationRecord
     transaction do
       message = messages.create!(sender: sender, text: text)
       body = { msg_id: message.id.to_s, conversation_id: id, sender_id: sender }
-      SeenbyCall.create!(http_method: "POST", path: "/api/v1/messages", body: body)
+      OutboxCall.create!(http_method: "POST", path: "/api/v1/messages", body: body)
       message
     end
   end

@@ -14,7 +14,7 @@ class CreateChat < ActiveRecord::Migration[6.1]
       table.text :text, null: false
     end
     # The outbox: calls that are still to be made.
-    create_table :seenby_calls do |table|
+    create_table :outbox_calls do |table|
       table.string :http_method, null: false
       table.string :path, null: false
       table.json :body, null: false

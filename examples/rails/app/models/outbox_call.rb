@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 # The outbox: a call that is still to be made, written with the change that it tells of.
-class SeenbyCall < ApplicationRecord
-  after_create_commit { SeenbyOutboxJob.perform_now }
+class OutboxCall < ApplicationRecord
+  after_create_commit { OutboxJob.perform_now }
 
   # Make the calls that wait, in their order. Raises Seenby::Away: then do it again later.
   def self.deliver

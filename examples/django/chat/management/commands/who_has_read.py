@@ -18,7 +18,7 @@ class Command(BaseCommand):
             # seenby keeps the position of this device, so nothing is said twice or left out.
             device_id="django",
             token=lambda: receipts.token(sub=user),
-            api=settings.SEENBY_API,
+            api=settings.CHAT_SEENBY,
         ) as client:
             stream = client.receipts()
             try:
