@@ -190,9 +190,10 @@ export class SeenByElement extends Base {
     this.#unwatch = undefined;
     this.#watched = undefined;
     this.#names?.hide();
-    if (client === undefined) return;
+    if (!this.isConnected) return;
     this.#known = undefined;
     this.#label = "";
+    if (client === undefined) return;
     this.#watched = [client, msgId];
     this.#unwatch = trackerOf(client).watch(msgId, this.read, this.of, (known, event) => {
       this.#known = known;
