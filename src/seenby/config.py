@@ -46,6 +46,18 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     Raises:
         ConfigError: with every problem on a line of its own.
     """
+    settings, problems = read(environ)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return settings
+
+
+def read(environ: Mapping[str, str] | None = None) -> tuple[Settings, list[str]]:
+    """The settings in *environ* as far as they are right, and everything that is wrong.
+
+    What has not the right form is at its default here: for telling what else is right, not for
+    running with it.
+    """
     given = dict(os.environ if environ is None else environ)
     from_kubernetes = sorted(name for name, value in given.items() if _of_kubernetes(name, value))
     for name in from_kubernetes:
@@ -61,13 +73,11 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     for involved, problem in _contradictions(settings, values):
         if not involved & {*wrong, *unread}:
             problems.append(problem)
-    if problems:
-        raise ConfigError("\n".join(problems))
     warnings = (
         *_warnings(settings, values, from_kubernetes),
         *kafka_settings.warnings(settings, given),
     )
-    return settings.model_copy(update={"warnings": warnings})
+    return settings.model_copy(update={"warnings": warnings}), problems
 
 
 _KUBERNETES = re.compile(

@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from seenby import __version__, cli
-from seenby.cli import trying
+from seenby.cli import watching
 from seenby.errors import BadInput, ConfigError, SeenbyError
 from seenby.settings import variables
 from seenby.store.schema import require_current
@@ -33,6 +33,7 @@ COMMANDS = [
     ["epoch"],
     ["epoch", "new"],
     ["verify"],
+    ["erase"],
     ["settings"],
     ["token"],
     ["mark"],
@@ -206,7 +207,7 @@ def test_a_receipt_looks_like_the_frame() -> None:
 
     frame = ReceiptFrame("m1", "reader", 1_704_067_200, "c1", 1_704_067_205, 42)
 
-    assert json.loads(trying._line(frame.pushed("epoch"))) == {
+    assert json.loads(watching.line(frame.pushed("epoch"))) == {
         "type": "read_receipt",
         "msg_id": "m1",
         "reader_id": "reader",

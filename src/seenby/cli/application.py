@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+from typer.completion import (
+    get_completion_inspect_parameters,
+    install_callback,
+    show_callback,
+)
 
 from seenby import __version__
 
@@ -15,6 +20,7 @@ app = typer.Typer(
     help="Read receipts: who read which message, recorded once, pushed to every device of the "
     "sender. Settings are environment variables: see `seenby settings`.",
     no_args_is_help=True,
+    # Typer's own options guess the shell, and fail where they cannot: ours are told.
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -24,9 +30,28 @@ app.add_typer(topic_app, name="topic")
 app.add_typer(epoch_app, name="epoch")
 
 
+Shell = Literal["bash", "zsh", "fish"]
+
+get_completion_inspect_parameters()  # Makes typer answer the shells that ask.
+
+
 @app.callback(invoke_without_command=True)
 def version(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    install_completion: Annotated[  # noqa: ARG001 -- the callback does it
+        Shell | None,
+        typer.Option(
+            help="Let this shell complete commands and options from its next start on.",
+            callback=install_callback,
+        ),
+    ] = None,
+    show_completion: Annotated[  # noqa: ARG001 -- the callback does it
+        Shell | None,
+        typer.Option(
+            help="Print the script that does so, for a place of your own.",
+            callback=show_callback,
+        ),
+    ] = None,
 ) -> None:
     """Options before any command."""
     if version:

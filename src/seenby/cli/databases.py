@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import sys
-from typing import Annotated
+import logging
+import re
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +13,11 @@ from seenby import config
 from seenby.cli.application import FAILED, app, epoch_app, topic_app
 from seenby.errors import ConfigError
 from seenby.settings import variables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from seenby.cli.progress import Work
 
 PIECE = 100
 """Conversations that are asked for at once."""
@@ -23,13 +29,38 @@ def migrate() -> None:
 
     Safe to repeat, and safe when several do it at once.
     """
-    from seenby.store.schema import migrate as bring_up_to_date  # noqa: PLC0415 -- slow to import
+    from seenby.cli.progress import progress  # noqa: PLC0415 -- slow to import
+    from seenby.store.schema import migrate as bring_up_to_date  # noqa: PLC0415 -- as above
 
-    applied = bring_up_to_date(config.load().database_url)
+    url = config.load().database_url
+    with progress("migrating, steps") as work, _following_steps(work):
+        applied = bring_up_to_date(url)
     for line in applied:
         print(f"applied {line}")
     if not applied:
         print("the database is up to date")
+
+
+@contextlib.contextmanager
+def _following_steps(work: Work) -> Iterator[None]:
+    """Show which step runs: on a large table one may take a while. Alembic tells its log."""
+
+    class Steps(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found = re.fullmatch(r"Running upgrade .* -> (\w+, .+)", record.getMessage())
+            if found is not None:
+                work.now(f"migrating {found[1]}, steps")
+                work.advance()
+
+    steps = logging.getLogger("alembic.runtime.migration")
+    level, handler = steps.level, Steps()
+    steps.addHandler(handler)
+    steps.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        steps.setLevel(level)
+        steps.removeHandler(handler)
 
 
 @topic_app.command("create")
@@ -73,24 +104,27 @@ def verify(
 
     Safe while seenby runs. One line per difference; ends with 1 when there is one that is left.
     """
-    from seenby.store.schema import require_current  # noqa: PLC0415 -- slow to import
+    from seenby.cli.progress import progress  # noqa: PLC0415 -- slow to import
+    from seenby.store.schema import require_current  # noqa: PLC0415 -- as above
     from seenby.store.sql import open_store  # noqa: PLC0415 -- as above
 
     url = config.load().database_url
     require_current(url)
     conversations = differences = 0
-    with contextlib.closing(open_store(url)) as store:
+    with (
+        contextlib.closing(open_store(url)) as store,
+        progress("verifying, conversations") as work,
+    ):
         after = ""
         while found := store.verifying.conversations(after, PIECE):
             for conversation_id in found:
                 for wrong in store.verifying.verify(conversation_id, repair=repair):
                     where = f"{conversation_id}: {wrong.what} of {wrong.key}"
-                    print(f"{where} is {wrong.found}, should be {wrong.right}")
+                    work.say(f"{where} is {wrong.found}, should be {wrong.right}")
                     differences += 1
+                work.advance()
             conversations += len(found)
             after = found[-1]
-            _progress(f"{conversations} conversations")
-    _progress("")
     done = (
         "put right" if repair else "left as they are; put them right with: seenby verify --repair"
     )
@@ -98,12 +132,6 @@ def verify(
     print(f"{conversations} conversations, {differences} differences{outcome}")
     if differences and not repair:
         raise typer.Exit(FAILED)
-
-
-def _progress(text: str) -> None:
-    """How far it is, for whoever looks at a terminal."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 @epoch_app.command("new")

@@ -1,11 +1,9 @@
-"""The commands to try things out with: token, mark, watch, bench."""
+"""The commands to try things out with: token, mark, bench; and what they share with watch."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from seenby.client import Client
-    from seenby.client.frames import Item
-    from seenby.client.stream import Notice
 
 UserId = Annotated[str, typer.Argument(help="The user's id.", metavar="USER")]
 TokenOption = Annotated[
@@ -104,42 +100,7 @@ def mark(
         )
         print(msgspec.json.encode(receipt).decode())
 
-    _with_client(record, user=reader, device=device, token=token, api=api)
-
-
-@app.command()
-def watch(
-    user: UserId,
-    device: Annotated[
-        str, typer.Option(help="A device whose position seenby keeps, so that nothing is missed.")
-    ] = "",
-    token: TokenOption = "",
-    gateway: GatewayOption = "",
-    count: Annotated[int, typer.Option(min=0, help="End after so many receipts; 0: never.")] = 0,
-) -> None:
-    """Show what a user's devices are told as it comes, one JSON line each.
-
-    Connects again by itself and goes on where it was.
-    """
-
-    def tell(notice: Notice) -> None:
-        print(_in_words(notice), file=sys.stderr, flush=True)
-
-    async def follow(client: Client) -> None:
-        from seenby.client import Reset  # noqa: PLC0415 -- slow to import
-
-        left = count
-        async for item in client.receipts(notice=tell):
-            if isinstance(item, Reset):
-                print("some receipts are no longer kept: load anew", file=sys.stderr, flush=True)
-                continue
-            print(_line(item), flush=True)
-            left -= 1
-            if left == 0:
-                client.ack(item)
-                return
-
-    _with_client(follow, user=user, device=device, token=token, gateway=gateway)
+    with_client(record, user=reader, device=device, token=token, api=api)
 
 
 @app.command()
@@ -218,7 +179,7 @@ def bench(
         raise typer.Exit(FAILED)
 
 
-def _with_client(
+def with_client(
     work: Callable[[Client], Coroutine[Any, Any, None]],
     *,
     user: str,
@@ -254,33 +215,3 @@ def _token(text: str) -> str | None:
         raise BadInput(
             "--token", f"a token, or @FILE with a file that can be read ({error})"
         ) from None
-
-
-def _line(item: Item) -> str:
-    """What has come as the gateway's frame has it."""
-    shown: dict[str, object] = {"type": _TYPES[type(item).__name__]}
-    for name, value in msgspec.structs.asdict(item).items():
-        if isinstance(value, datetime):
-            value = int(value.timestamp())  # noqa: PLW2901 -- as frames have it
-        # What is not known a frame leaves out.
-        if name != "epoch" and value is not None and value is not False and value != "":
-            shown["timestamp" if name == "pushed_at" else name] = value
-    return msgspec.json.encode(shown).decode()
-
-
-_TYPES = {
-    "Pushed": "read_receipt",
-    "ReadCount": "read_count",
-    "Withdrawn": "read_withdrawn",
-    "ReadSelf": "read_self",
-    "UnreadSelf": "unread_self",
-}
-
-
-def _in_words(notice: Notice) -> str:
-    from seenby.client import Connected  # noqa: PLC0415 -- slow to import
-
-    if isinstance(notice, Connected):
-        return "connected" + (", and gone on where it was" if notice.resumed else "")
-    again = f"trying again in {notice.retry_in:.1f} s" if notice.retry_in else "trying again now"
-    return f"disconnected ({notice.code}): {notice.reason}; {again}"
