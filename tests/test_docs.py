@@ -29,6 +29,7 @@ from seenby.rules import Rules
 from seenby.service import Service
 from seenby.settings import variables
 from seenby.store.sql import open_store
+from seenby.store.tables import metadata
 from seenby.store.threads import StoreThreads
 from tests.docs.pages import ALL_PAGES, DOCS, PAGES, ROOT, blocks_of, name_of
 from tests.servers.seenby import Seenby
@@ -260,6 +261,14 @@ def test_every_command_is_explained() -> None:
     """docs/deploy.md has a row for each command of the command line, and for no other."""
     told = set(re.findall(r"^\| `(seenby [a-z ]+)` \| \S", text_of("deploy.md"), re.MULTILINE))
     assert told == set(commands(typer.main.get_command(cli.app), "seenby"))
+
+
+def test_every_table_is_explained() -> None:
+    """docs/explanation/architecture.md has a row for each table of the database, and no other."""
+    told = re.findall(
+        r"^\| (`\w+`(?:, `\w+`)*) \|", text_of("explanation/architecture.md"), re.MULTILINE
+    )
+    assert {name for row in told for name in re.findall(r"\w+", row)} == set(metadata.tables)
 
 
 # Form
