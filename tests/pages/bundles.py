@@ -59,17 +59,20 @@ class _Files(http.server.SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def serving(folder: Path, *, api: str = "", gateway: str = "ws://127.0.0.1:1/ws") -> Iterator[str]:
+def serving(
+    folder: Path, *, api: str = "", gateway: str = "ws://127.0.0.1:1/ws", port: int = 0
+) -> Iterator[str]:
     """The address of a server for the files in the folder, which is gone afterwards.
 
     Args:
         folder: with an index.html.
         api: an origin besides its own that pages may call.
         gateway: where their sockets may connect.
+        port: to listen on; 0: any free one.
     """
     policy = pages._policy(gateway).replace("connect-src 'self'", f"connect-src 'self' {api}")
     handler = functools.partial(type("Files", (_Files,), {"policy": policy}), directory=folder)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

@@ -434,6 +434,17 @@ class TestLooks:
             assert ticks is not None
             assert text is not None
             assert ticks["x"] > text["x"]
+            # Words of a language that runs the other way stay in their own order.
+            first, last = element(visit, "pages").evaluate("""(host) => {
+                const words = host.shadowRoot.querySelector('[part=text]').firstChild;
+                return [0, words.length - 1].map((at) => {
+                    const range = document.createRange();
+                    range.setStart(words, at);
+                    range.setEnd(words, at + 1);
+                    return range.getBoundingClientRect().x;
+                });
+            }""")
+            assert first < last
             button(visit, "pages").click()
             row = popover(visit).get_by_role("listitem").first
             expect(row).to_be_visible()

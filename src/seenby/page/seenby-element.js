@@ -83,6 +83,8 @@ li { display: flex; justify-content: space-between; gap: 1rem; padding: 0.25rem 
 bdi { overflow-wrap: anywhere; min-inline-size: 0; }
 time, p { color: var(--_color); }
 time { flex: none; }
+/* A page from right to left may have words from left to right: "5 of 10" is not "of 10 5". */
+[part="text"], h2, p, time { unicode-bidi: plaintext; }
 p { margin: 0; padding: 0.25rem 0; }
 p:empty { display: none; }
 [part="more"], [part="close"] {
