@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 PAGES = {
     "/": "demo.html",
+    "/inspect": "inspect.html",
     "/docs": "docs.html",
 }
 """The file of each page, by its address. Other files are found below /page/."""
