@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.pages.browser import WIDTHS, Visit, visiting
+from tests.pages.browser import ROOT, WIDTHS, Visit, visiting
 from tests.pages.bundles import JS, bundle, serving
 from tests.servers.wait import wait_until
 
@@ -388,8 +389,7 @@ class TestAnnouncements:
 
 
 class TestLooks:
-    @pytest.mark.parametrize("scheme", SCHEMES)
-    @pytest.mark.parametrize("width", WIDTHS)
+    @pytest.mark.parametrize(("width", "scheme"), list(zip(WIDTHS, SCHEMES, strict=True)))
     def test_axe_finds_nothing(
         self, browser: Browser, address: str, width: int, scheme: Literal["light", "dark"]
     ) -> None:
@@ -516,3 +516,39 @@ class TestDefinition:
             return customElements.get('seen-by') === before && other.SeenByElement !== before;
         })()""")
         assert same
+
+
+def test_the_guide_names_everything(visit: Visit) -> None:
+    """The guide has each attribute, property, part and custom property that there is, and no other.
+
+    Parts are looked for where all of them are: an open popover with a note and more to come.
+    """
+    guide = (ROOT / "docs" / "howto" / "element.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1:-1] for line in guide.splitlines() if line.startswith("|")]
+    style = (JS / "src" / "element" / "style.ts").read_text(encoding="utf-8")
+    button(visit, "pages").click()
+    expect(popover(visit).get_by_role("listitem")).to_have_count(20)
+    found = visit.page.evaluate("""(() => {
+        const { prototype, observedAttributes } = customElements.get('seen-by');
+        const properties = Object.entries(Object.getOwnPropertyDescriptors(prototype));
+        const shadow = document.querySelector('#pages').shadowRoot;
+        return {
+          attributes: observedAttributes,
+          properties: properties.filter(([, { set }]) => set).map(([name]) => name),
+          parts: [...shadow.querySelectorAll('[part]')].flatMap((node) => [...node.part]),
+        };
+    })()""")
+    taken = [row for row in rows if len(row) == 3]
+    assert {word for row in taken for word in quoted(row[0])} == set(found["attributes"])
+    assert {word for row in taken for word in quoted(row[1])} == set(found["properties"])
+    rest = {word for row in rows if len(row) == 2 for word in quoted(row[0])}
+    named = {word for row in rows if len(row) == 2 for cell in row for word in quoted(cell)}
+    assert {word for word in rest if word.startswith("--")} == set(
+        re.findall(r"--seen-by-[a-z-]+", style)
+    )
+    assert {word for word in named if not word.startswith("--")} == set(found["parts"])
+
+
+def quoted(cell: str) -> list[str]:
+    """The words in backticks."""
+    return re.findall(r"`([^`]+)`", cell)

@@ -6,6 +6,8 @@ const CSS = `
 :host {
   --_color: var(--seen-by-color, light-dark(#57606a, #a9b3be));
   --_read: var(--seen-by-read-color, light-dark(#0a5cad, #7cb8ff));
+  /* The names lie on a ground of their own, and so do not follow the colours above. */
+  --_muted: var(--seen-by-muted-color, light-dark(#57606a, #a9b3be));
   --_size: var(--seen-by-size, 1em);
   display: inline-block;
   vertical-align: baseline;
@@ -35,7 +37,7 @@ button[part~="summary"] {
   min-block-size: 24px;
 }
 button:hover { text-decoration-style: solid; }
-:focus-visible { outline: 2px solid var(--_read); outline-offset: 1px; }
+:focus-visible { outline: 2px solid currentColor; outline-offset: 1px; }
 [part~="summary"]:is([data-state="read"], [data-state="all"]) { color: var(--_read); }
 svg {
   inline-size: calc(var(--_size) * 1.5);
@@ -84,7 +86,7 @@ h2 { margin: 0; font: inherit; font-weight: 600; }
 ul { list-style: none; margin: 0; padding: 0; }
 li { display: flex; justify-content: space-between; gap: 1rem; padding: 0.25rem 0; }
 bdi { overflow-wrap: anywhere; min-inline-size: 0; }
-time, p { color: var(--_color); }
+time, p { color: var(--_muted); }
 time { flex: none; }
 /* A page from right to left may have words from left to right: "5 of 10" is not "of 10 5". */
 [part="text"], h2, p, time { unicode-bidi: plaintext; }
@@ -94,7 +96,7 @@ p:empty { display: none; }
   font: inherit;
   color: inherit;
   background: none;
-  border: 1px solid var(--_color);
+  border: 1px solid var(--_muted);
   border-radius: 0.3rem;
   padding: 0.2rem 0.6rem;
   min-block-size: 24px;

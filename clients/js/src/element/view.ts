@@ -13,24 +13,27 @@ export interface View {
   state: State;
   /** What is seen. */
   text: string;
-  /** What is said, and stands above the names. It contains the text, so that both can be named. */
+  /** What is said, and stands above the names. It contains the text. */
   label: string;
 }
 
 export function viewOf(known: Known, texts: Texts, writing: Writing): View {
   const { read, of, at, personal } = known;
-  if (read <= 0) return { state: "sent", text: texts.sent, label: texts.sent };
+  if (read <= 0) return view("sent", texts.sent, texts.sent);
   // Without an audience one reader of what may be a private message is that person.
   if (of === 1 || personal === true || (of === undefined && read === 1 && personal !== false)) {
     const text = texts.read(at === undefined ? "" : writing.time(at));
-    return { state: "read", text, label: text };
+    return view("read", text, text);
   }
   const count = writing.number(read);
-  if (of === undefined) {
-    return { state: "some", text: texts.some(count), label: texts.someLabel(count) };
-  }
+  if (of === undefined) return view("some", texts.some(count), texts.someLabel(count));
   const audience = writing.number(of);
   return read >= of
-    ? { state: "all", text: texts.all(audience), label: texts.allLabel(audience) }
-    : { state: "some", text: texts.some(count, audience), label: texts.someLabel(count, audience) };
+    ? view("all", texts.all(audience), texts.allLabel(audience))
+    : view("some", texts.some(count, audience), texts.someLabel(count, audience));
+}
+
+/** Who speaks to the computer names a button by what is seen on it (WCAG 2.2, 2.5.3). */
+function view(state: State, text: string, label: string): View {
+  return { state, text, label: label.includes(text) ? label : text };
 }

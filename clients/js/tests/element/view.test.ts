@@ -45,6 +45,12 @@ describe("the state", () => {
     }
   });
 
+  test("a label without what is seen gives way to it", () => {
+    const texts = { ...ENGLISH, all: (of: string) => `Read by ${of} of ${of}` };
+    const known = { ...none, read: 4, of: 4 };
+    expect(viewOf(known, texts, new Writing("en")).label).toBe("Read by 4 of 4");
+  });
+
   test("numbers are written as in the locale", () => {
     expect(view({ read: 1_234, of: 4_000 }, "de")[1]).toBe("1.234 of 4.000");
     expect(view({ read: 5, of: 10 }, "ar-EG")[1]).toBe("٥ of ١٠");
