@@ -171,7 +171,7 @@ def _contradictions(settings: Settings, values: Mapping[str, str]) -> list[Probl
             ("SEENBY_API_HOST", settings.api_host),
             ("SEENBY_GATEWAY_HOST", settings.gateway_host),
         ):
-            if not _is_loopback(host):
+            if not is_loopback(host):
                 sentence = (
                     f"{variable} must be a loopback address while SEENBY_AUTH is off: set "
                     "SEENBY_AUTH=jwt, or SEENBY_INSECURE=1 if anyone may act for everyone"
@@ -220,7 +220,8 @@ def _wrong_keys(settings: Settings, values: Mapping[str, str]) -> list[Problem]:
     return problems
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches that host, so far as its name tells."""
     if host == _LOCALHOST:
         return True
     try:
@@ -234,7 +235,7 @@ def _may_fetch(url: str, insecure: bool) -> bool:  # noqa: FBT001 -- a setting's
     found = re.fullmatch(r"(https?)://(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d{1,5})?(?:/\S*)?", url)
     if found is None:
         return False
-    return found[1] == "https" or insecure or _is_loopback(found[2].strip("[]"))
+    return found[1] == "https" or insecure or is_loopback(found[2].strip("[]"))
 
 
 def _warnings(

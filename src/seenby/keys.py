@@ -164,7 +164,7 @@ class FetchedKeys:
     async def _fetch_set(self, now: float) -> None:
         try:
             body = await asyncio.to_thread(self._fetch, self._url)
-            keys = _read(body, self._algorithms)
+            keys = read_set(body, self._algorithms)
         except (OSError, HTTPException, ValueError) as error:
             log.warning("keys_not_fetched", url=self._url, why=str(error))
         else:
@@ -176,7 +176,7 @@ class FetchedKeys:
             self._fetching = None
 
 
-def _read(body: bytes, algorithms: Collection[str]) -> list[tuple[str | None, Key]]:
+def read_set(body: bytes, algorithms: Collection[str]) -> list[tuple[str | None, Key]]:
     """The keys of a JWK set that may be used here; others are not ours to complain about.
 
     Raises:

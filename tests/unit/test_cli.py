@@ -34,6 +34,7 @@ COMMANDS = [
     ["epoch", "new"],
     ["verify"],
     ["erase"],
+    ["doctor"],
     ["settings"],
     ["token"],
     ["mark"],

@@ -12,7 +12,7 @@ import sys
 from seenby.cli import parts  # noqa: F401 -- adds its commands; the order is that of the help
 
 # isort: split
-from seenby.cli import databases, erasing, trying, watching  # noqa: F401 -- as above
+from seenby.cli import databases, doctoring, erasing, trying, watching  # noqa: F401 -- as above
 from seenby.cli.application import FAILED, MISUSED, app
 from seenby.errors import BadInput, ConfigError, SeenbyError
 

@@ -1,0 +1,1 @@
+"""What `seenby doctor` finds, one check at a time."""
