@@ -1,19 +1,24 @@
-"""The demo page, as whoever opens it for the first time sees it."""
+"""The demo page at /: what whoever opens it sees and does."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.pages.browser import WIDTHS, visiting
+from tests.pages.browser import WIDTHS
+from tests.pages.demo import FIRST, PIZZA, demo
 from tests.servers.seenby import Seenby
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Literal
 
     from playwright.sync_api import Browser
+
+OTHERS = ("Dan", "Eve", "Finn", "Gina")
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +30,254 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seenby]:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_page_is_there(browser: Browser, server: Seenby, width: int) -> None:
-    """The page fits its window, and has nothing to complain about."""
-    with visiting(browser, server.api, width=width) as visit:
-        expect(visit.page.get_by_role("heading", level=1)).to_be_visible()
-        assert visit.width_needed() == width
-        visit.shot(f"demo-{width}")
+def test_a_first_visit(browser: Browser, server: Seenby, width: int) -> None:
+    """A message written, looked at and read turns the ticks on both of the sender's devices."""
+    with demo(browser, server, width=width) as seen:
+        page, [phone, laptop], [his_phone, his_laptop] = (
+            seen.page,
+            seen.both("Ann"),
+            seen.both("Bob"),
+        )
+        expect(page.get_by_role("heading", level=1)).to_have_text(
+            "Who has read it? Every device knows."
+        )
+        for his in (his_phone, his_laptop):
+            his.has(FIRST, "unread")
+            his.has_unread(1)
+        for hers in (phone, laptop):
+            hers.has_ticks(FIRST, "Sent")
+
+        page.get_by_role("button", name="Write something as Ann").click()
+        page.keyboard.type("Bring cake")
+        page.keyboard.press("Enter")
+        for his in (his_phone, his_laptop):
+            his.has("Bring cake", "unread")
+            his.has_unread(2)
+        his_phone.look()
+
+        for his in (his_phone, his_laptop):
+            his.has_unread(0)
+            his.has("Bring cake", "read")
+            his.has(FIRST, "read")
+        for hers in (phone, laptop):
+            hers.has_ticks("Bring cake", "Read")
+            hers.has_ticks(FIRST, "Read")
+        assert seen.visit.width_needed() == width
+        seen.visit.shot(f"demo-{width}")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_group(browser: Browser, server: Seenby, width: int) -> None:
+    """The sender is told how many of how many have read it, and who, with each reader."""
+    with demo(browser, server, width=width) as seen:
+        for number, reader in enumerate(OTHERS, 1):
+            phone, laptop = seen.both(reader)
+            # Messages of devices that nobody looks at stay unread.
+            laptop.has_unread(1)
+            phone.mark()
+            phone.has_unread(0)
+            laptop.has_unread(0)
+            for hers in seen.both("Cleo"):
+                hers.has_ticks(PIZZA, f"Read by {number} of 4")
+        seen.device("Cleo's phone").card.get_by_role("button", name="Read by 4 of 4").click()
+        names = seen.page.get_by_role("dialog")
+        for reader in OTHERS:
+            expect(names.get_by_text(reader, exact=True)).to_be_visible()
+        seen.visit.shot(f"demo-group-{width}")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_stands_in_anybodys_way(
+    browser: Browser, server: Seenby, scheme: Literal["light", "dark"]
+) -> None:
+    """Axe has nothing to say, whatever is open, on, off, read or unread."""
+    with demo(browser, server, scheme=scheme) as seen:
+        seen.device("Dan's phone").mark()
+        hers = seen.device("Cleo's laptop")
+        hers.has_ticks(PIZZA, "Read by 1 of 4")
+        seen.device("Eve's phone").turn(on=False)
+        seen.device("Eve's phone").mark()
+        seen.device("Bob's phone").look()
+        seen.device("Bob's phone").has_unread(0)
+        seen.open_frames()
+        hers.card.get_by_role("button", name="Read by 1 of 4").click()
+        expect(seen.page.get_by_role("dialog").get_by_text("Dan")).to_be_visible()
+        assert seen.visit.axe() == []
+        seen.visit.shot(f"demo-{scheme}")
+
+
+def test_by_keyboard(browser: Browser, server: Seenby) -> None:
+    """Whoever has no mouse writes, looks, looks away and switches networks all the same."""
+    with demo(browser, server) as seen:
+        page, bob = seen.page, seen.device("Bob's laptop")
+        bob.has_unread(1)
+        look = bob.card.get_by_role("button", name="Look", exact=True)
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            if look.evaluate("button => button === document.activeElement"):
+                break
+        page.keyboard.press("Space")
+        expect(bob.card.get_by_role("button", name="Looking")).to_have_attribute(
+            "aria-pressed", "true"
+        )
+        bob.has_unread(0)
+        page.keyboard.press("Escape")
+        expect(look).to_have_attribute("aria-pressed", "false")
+        page.keyboard.press("Shift+Tab")
+        page.keyboard.press("Space")
+        expect(bob.switch).to_have_attribute("aria-checked", "false")
+
+
+def test_a_device_that_was_away(browser: Browser, server: Seenby) -> None:
+    """What was read while a sender's device had no network is told when it has one again."""
+    with demo(browser, server) as seen:
+        phone, laptop = seen.both("Ann")
+        seen.connected("Ann", "Bob")
+        phone.turn(on=False)
+        phone.says("Network off")
+        seen.device("Bob's phone").mark()
+        laptop.has_ticks(FIRST, "Read")
+        phone.has_ticks(FIRST, "Sent")
+        phone.turn(on=True)
+        phone.has_ticks(FIRST, "Read")
+
+
+def test_a_reader_who_was_away(browser: Browser, server: Seenby) -> None:
+    """Marks made without a network wait, also over a reload, and go out when there is one."""
+    with demo(browser, server) as seen:
+        ann, (phone, laptop) = seen.device("Ann's phone"), seen.both("Bob")
+        seen.connected("Ann", "Bob")
+        phone.has_unread(1)
+        phone.turn(on=False)
+        ann.write("Bring cake")
+        laptop.has_unread(2)
+        # What is sent now does not get there.
+        phone.has_unread(1)
+        phone.mark()
+        phone.has(FIRST, "read, waits for the network")
+        phone.says("Network off, 1 mark waits")
+        laptop.has_unread(2)
+
+        seen.page.reload()
+        phone.says("Network off, 1 mark waits")
+        expect(phone.message("Bring cake")).to_have_count(0)
+        seen.connected("Ann")
+        ann.has_ticks(FIRST, "Sent")
+
+        phone.turn(on=True)
+        phone.has(FIRST, "read")
+        phone.has("Bring cake", "unread")
+        laptop.has_unread(1)
+        ann.has_ticks(FIRST, "Read")
+        ann.has_ticks("Bring cake", "Sent")
+
+
+def test_a_reload(browser: Browser, server: Seenby) -> None:
+    """A page that is loaded anew shows the same as before, on every device."""
+    with demo(browser, server) as seen:
+        for reader in OTHERS[:3]:
+            seen.device(f"{reader}'s laptop").mark()
+        seen.device("Cleo's phone").has_ticks(PIZZA, "Read by 3 of 4")
+        seen.device("Ann's phone").write("Bring cake")
+        seen.device("Bob's phone").has_unread(2)
+
+        seen.page.reload()
+        seen.connected("Ann", "Bob", "Cleo", *OTHERS)
+        for hers in seen.both("Cleo"):
+            hers.has_ticks(PIZZA, "Read by 3 of 4")
+        for his in seen.both("Bob"):
+            his.has_unread(2)
+        for his in seen.both("Dan"):
+            his.has_unread(0)
+            his.has(PIZZA, "read")
+        for hers in seen.both("Gina"):
+            hers.has_unread(1)
+        seen.visit.shot("demo-reload")
+
+
+def test_a_new_beginning(browser: Browser, server: Seenby) -> None:
+    """Whoever starts anew is a new visitor, to whom nothing has happened yet."""
+    with demo(browser, server) as seen:
+        seen.device("Bob's phone").mark()
+        seen.device("Ann's phone").has_ticks(FIRST, "Read")
+        seen.device("Ann's phone").turn(on=False)
+        seen.page.get_by_role("button", name="Start anew").click()
+        seen.device("Bob's phone").has_unread(1)
+        seen.device("Ann's phone").has_ticks(FIRST, "Sent")
+        seen.connected("Ann", "Bob")
+
+
+def test_two_visitors(browser: Browser, server: Seenby) -> None:
+    """Nobody reads another visitor's messages, though their names are the same."""
+    with demo(browser, server) as one, demo(browser, server) as other:
+        other.device("Bob's phone").has_unread(1)
+        one.device("Bob's phone").mark()
+        one.device("Ann's phone").has_ticks(FIRST, "Read")
+        other.connected("Ann", "Bob")
+        other.device("Ann's phone").has_ticks(FIRST, "Sent")
+        other.device("Bob's phone").has_unread(1)
+
+
+def test_a_crowd(browser: Browser, server: Seenby) -> None:
+    """The count of two thousand climbs live on both of the sender's devices, once a second."""
+    with demo(browser, server) as seen:
+        hana = seen.both("Hana")
+        for hers in hana:
+            hers.has_ticks("Good morning all!", "Sent")
+        seen.open_frames()
+        seen.page.get_by_role("button", name="Let 2,000 people read").click()
+        bar = hana[0].card.get_by_role("progressbar")
+        expect(bar).to_have_attribute("value", "2000")
+        for hers in hana:
+            hers.has_ticks("Good morning all!", "Read by 2,000 of 2,000")
+        counts = [
+            json.loads(row)
+            for row in seen.frames.filter(has_text="Hana's phone")
+            .locator(".frame-text")
+            .all_inner_texts()
+            if "read_count" in row
+        ]
+        read, told = (
+            [count[field] for count in reversed(counts)] for field in ("read", "timestamp")
+        )
+        assert len(read) > 2
+        assert read == sorted(set(read))
+        assert read[-1] == 2000
+        # One a second, and the last one always.
+        assert len(told) <= told[-1] - told[0] + 2
+        seen.visit.shot("demo-crowd")
+
+
+def test_the_frames(browser: Browser, server: Seenby) -> None:
+    """The frames of all devices are shown as they pass, until they are paused."""
+    with demo(browser, server) as seen:
+        page = seen.page
+        seen.connected("Ann", "Bob")
+        seen.open_frames()
+        seen.device("Bob's phone").mark()
+        frames = seen.frames
+        told = frames.filter(has_text="read_receipt").filter(has_text="Ann's laptop")
+        expect(told).to_contain_text('"type":"read_receipt"')
+        expect(told).to_contain_text("received by")
+        sent = frames.filter(has_text='"type":"read"').filter(has_text="sent by")
+        expect(sent).to_contain_text("Bob's phone")
+
+        page.get_by_role("button", name="Pause").click()
+        seen.device("Dan's phone").mark()
+        seen.device("Cleo's phone").has_ticks(PIZZA, "Read by 1 of 4")
+        expect(
+            frames.filter(has_text="Cleo's phone").filter(has_text="read_receipt")
+        ).to_have_count(0)
+        page.get_by_role("button", name="Pause").click()
+        expect(
+            frames.filter(has_text="Cleo's phone").filter(has_text="read_receipt")
+        ).to_have_count(1)
+        seen.visit.shot("demo-frames", whole=False)
+
+
+def test_under_another_name(browser: Browser, server: Seenby) -> None:
+    """The page works as http://localhost too: its policy and the gateway let it."""
+    with demo(browser, server, f"http://localhost:{server.api_port}") as seen:
+        seen.connected("Ann", "Bob")
+        seen.device("Bob's phone").mark()
+        seen.device("Ann's phone").has_ticks(FIRST, "Read")

@@ -118,6 +118,7 @@ export class Card {
     const row = known ?? this.#newRow(message, fate);
     if (fate === "own") {
       this.#drawTicks(message, row);
+      one(row, ".fate").textContent = message.of === undefined ? "Sending …" : "";
     } else if (row.dataset["fate"] !== fate) {
       row.dataset["fate"] = fate;
       one(row, ".fate").textContent = FATES[fate];
@@ -143,6 +144,8 @@ export class Card {
       ticks.read = read;
       ticks.readAt = at;
       ticks.texts = TEXTS;
+      // One of the two is enough for whoever listens.
+      ticks.announce = this.#device.kind === "Phone";
       ticks.nameOf = this.#named;
       ticks.client = this.#device.client;
       one(row, ".mine").append(ticks);
@@ -155,7 +158,9 @@ export class Card {
   /** @param {Message} message @param {HTMLElement} row */
   #drawTicks({ msg_id, of }, row) {
     const ticks = row.querySelector("seen-by");
-    if (!ticks || of === undefined) return;
+    if (!ticks) return;
+    ticks.hidden = of === undefined;
+    if (of === undefined) return;
     ticks.of = of;
     if (of < CROWD) return;
     const bar = row.querySelector("progress") ?? document.createElement("progress");

@@ -26,8 +26,9 @@ export class Chat {
   #backend;
   /** @type {Message[]} */
   #messages;
-  /** @type {Promise<void> | undefined} */
-  #opened;
+  /** @type {Promise<void>} all that seenby is to be told, in order */
+  #telling = Promise.resolve();
+  #open = false;
 
   /**
    * @param {string} name
@@ -49,15 +50,21 @@ export class Chat {
   }
 
   /**
-   * Tells seenby who is in it, once, and of all messages so far.
+   * Tells seenby who is in it, and of all messages so far: once more after a reload, which does no
+   * harm.
    *
    * @param {() => Promise<void>} [open] says who
    */
   open(open = () => this.#backend.open(this.id, this.type, this.members)) {
-    this.#opened ??= open().then(async () => {
-      for (const message of this.#messages) await this.#register(message);
-    });
-    return this.#opened;
+    this.#open = true;
+    // If that is refused so is each message, and then it is seen why.
+    this.#telling = this.#telling.then(open).catch(() => undefined);
+    for (const message of this.#messages) this.#tell(message);
+  }
+
+  /** When seenby knows all that was written so far. */
+  told() {
+    return this.#telling;
   }
 
   get members() {
@@ -72,13 +79,18 @@ export class Chat {
     this.#messages.push(message);
     this.#save();
     for (const device of this.devices) this.deliver(device);
-    if (this.#opened) void this.#opened.then(() => this.#register(message));
+    if (this.#open) this.#tell(message);
     return message;
   }
 
   /** All that a device has missed, if it can be reached. @param {Device} device */
   deliver(device) {
     if (device.network.on) device.receive(this.#messages);
+  }
+
+  /** @param {Message} message */
+  #tell(message) {
+    this.#telling = this.#telling.then(() => this.#register(message));
   }
 
   /** @param {Message} message */

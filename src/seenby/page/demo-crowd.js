@@ -1,6 +1,6 @@
 // @ts-check
-// The crowd of the town hall: registered when it is first needed, and reading in batches over some
-// seconds, as people do who get a notification at the same time.
+// The crowd of the town hall: registered in pieces, and reading in batches over some seconds, as
+// people do who are notified at the same time.
 
 import { one } from "./demo-card.js";
 
@@ -15,6 +15,8 @@ const PIECE = 500;
 const BATCH = 100;
 const PAUSE_MS = 200;
 
+const MADE = "crowd made";
+
 const number = new Intl.NumberFormat("en");
 
 export class Crowd {
@@ -25,6 +27,7 @@ export class Crowd {
   #backend;
   #readers;
   #sender;
+  #visit;
 
   /**
    * @param {Chat} chat
@@ -35,62 +38,59 @@ export class Crowd {
   constructor(chat, sender, visit, backend) {
     this.#chat = chat;
     this.#sender = sender;
+    this.#visit = visit;
     this.#backend = backend;
     this.#readers = Array.from({ length: SIZE }, (_, n) => visit.idOf(`crowd-${n + 1}`));
     one(document, ".crowd-size").textContent = number.format(SIZE);
     this.#go.textContent = `Let ${number.format(SIZE)} people read`;
     this.#go.addEventListener("click", () => void this.#gather());
-    // Hana's messages of before a reload are known to seenby only if the crowd is.
-    if (chat.messages.some(({ of }) => of !== undefined)) void chat.open(() => this.#register());
+    this.#show(visit.load(MADE, 0));
+  }
+
+  /** Tells seenby who is in the crowd, in pieces. */
+  async register() {
+    const first = [this.#sender.userId, ...this.#readers.slice(0, PIECE)];
+    await this.#backend.open(this.#chat.id, this.#chat.type, first);
+    for (let n = PIECE; n < SIZE; n += PIECE) {
+      await this.#backend.add(this.#chat.id, this.#readers.slice(n, n + PIECE));
+    }
   }
 
   async #gather() {
     this.#go.disabled = true;
+    this.#state.textContent = "A hundred marks at a time, and Hana is told once a second.";
     try {
-      await this.#chat.open(() => this.#register());
-      for (const message of await this.#unread()) await this.#read(message);
-      this.#state.textContent = `All ${number.format(SIZE)} have read it. Write again as Hana, and they will read that.`;
+      for (const message of this.#unread()) await this.#read(message);
+      this.#state.textContent = "All have read it. Write again as Hana, and they will read that.";
     } catch (error) {
       this.#state.textContent = `It did not work: ${error instanceof Error ? error.message : error}`;
     }
     this.#go.disabled = false;
   }
 
-  async #register() {
-    const first = [this.#sender.userId, ...this.#readers.slice(0, PIECE)];
-    await this.#backend.open(this.#chat.id, this.#chat.type, first);
-    for (let n = PIECE; n < SIZE; n += PIECE) {
-      this.#state.textContent = `Registered: ${number.format(n)} of ${number.format(SIZE)} members.`;
-      await this.#backend.add(this.#chat.id, this.#readers.slice(n, n + PIECE));
-    }
-  }
-
   /** What not all have read; where there is nothing, Hana writes once more. */
-  async #unread() {
-    const { messages } = this.#chat;
-    const all = () =>
-      messages.filter(({ msg_id }) => this.#sender.count(msg_id).read < SIZE);
-    if (!all().length) this.#chat.send(this.#sender.userId, "A reminder: today at ten.");
-    return all();
+  #unread() {
+    const left = this.#chat.messages.filter(({ msg_id }) => this.#sender.count(msg_id).read < SIZE);
+    return left.length ? left : [this.#chat.send(this.#sender.userId, "A reminder: today at ten.")];
   }
 
   /** @param {Message} message */
   async #read({ msg_id, sender_id, conversation_id }) {
-    this.#state.textContent = "A hundred marks at a time, and Hana is told once a second.";
-    this.#made.textContent = "0";
+    await this.#chat.told();
     for (let n = 0; n < SIZE; n += BATCH) {
+      this.#show(n);
       const readers = this.#readers.slice(n, n + BATCH);
       await this.#backend.read(
-        readers.map((reader_id) => ({
-          msg_id,
-          reader_id,
-          sender_id,
-          conversation_id,
-          conversation_type: "group",
-        })),
+        readers.map((reader_id) => ({ msg_id, reader_id, sender_id, conversation_id })),
       );
-      this.#made.textContent = number.format(n + readers.length);
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
+    this.#show(SIZE);
+  }
+
+  /** @param {number} made how many of the crowd have read the last message */
+  #show(made) {
+    this.#made.textContent = number.format(made);
+    this.#visit.save(MADE, made);
   }
 }

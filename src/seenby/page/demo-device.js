@@ -44,12 +44,12 @@ export class Device {
    * @param {Chat} chat
    * @param {Visit} visit
    * @param {Frames} frames
-   * @param {(gateway: string | undefined) => void} reached see Network
+   * @param {(gateway: string | undefined) => void} missed see Network
    */
-  constructor({ person, kind }, chat, visit, frames, reached) {
+  constructor({ person, kind }, chat, visit, frames, missed) {
     this.person = person;
     this.kind = kind;
-    this.name = `${person}’s ${kind.toLowerCase()}`;
+    this.name = `${person}'s ${kind.toLowerCase()}`;
     this.userId = visit.idOf(person);
     this.#visit = visit;
     this.#chat = chat;
@@ -57,7 +57,7 @@ export class Device {
     this.#received = new Set(kept.received);
     this.#read = new Set(kept.read);
     this.#counts = new Map(Object.entries(kept.counts));
-    this.network = new Network(kept.on, reached);
+    this.network = new Network(kept.on, missed);
     this.client = new Seenby({
       userId: this.userId,
       deviceId: kind.toLowerCase(),

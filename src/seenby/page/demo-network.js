@@ -16,19 +16,21 @@ export class Network {
   /** @type {Set<Line>} */
   #lines = new Set();
   #requests = new AbortController();
+  #missed;
 
   /**
    * @param {boolean} on
-   * @param {(gateway: string | undefined) => void} reached is told, at each attempt to connect,
-   *   which gateway could not be reached; undefined: it was
+   * @param {(gateway: string | undefined) => void} missed is told which gateway cannot be reached;
+   *   undefined: it can, or it is the API that is away
    */
-  constructor(on, reached) {
+  constructor(on, missed) {
     this.on = on;
+    this.#missed = missed;
     const network = this;
     this.WebSocket = class extends Line {
       /** @param {string} url @param {string} protocol */
       constructor(url, protocol) {
-        super(url, protocol, network, reached);
+        super(url, protocol, network, missed);
       }
     };
   }
@@ -48,7 +50,12 @@ export class Network {
     if (!this.on) throw new TypeError("the network is off");
     const { signal } = this.#requests;
     const signals = init?.signal ? [signal, init.signal] : [signal];
-    return globalThis.fetch(input, { ...init, signal: AbortSignal.any(signals) });
+    try {
+      return await globalThis.fetch(input, { ...init, signal: AbortSignal.any(signals) });
+    } catch (error) {
+      this.#missed(undefined);
+      throw error;
+    }
   };
 
   /** @param {Line} line @param {boolean} there */
@@ -73,9 +80,9 @@ class Line {
    * @param {string} url
    * @param {string} protocol
    * @param {Network} network
-   * @param {(gateway: string | undefined) => void} reached
+   * @param {(gateway: string | undefined) => void} missed
    */
-  constructor(url, protocol, network, reached) {
+  constructor(url, protocol, network, missed) {
     this.#network = network;
     if (!network.on) {
       setTimeout(() => this.cut());
@@ -86,12 +93,12 @@ class Line {
     socket.onopen = (event) => {
       this.readyState = OPEN;
       this.protocol = socket.protocol;
-      reached(undefined);
+      missed(undefined);
       this.onopen?.(/** @type {never} */ (event));
     };
     socket.onmessage = (event) => this.onmessage?.(/** @type {never} */ (event));
     socket.onclose = (event) => {
-      if (this.readyState === CONNECTING) reached(new URL(url).origin);
+      if (this.readyState === CONNECTING) missed(new URL(url).origin);
       this.#end(event);
     };
   }

@@ -40,6 +40,7 @@ export function randomId(bytes) {
 export class Visit {
   storage = tabStorage();
   id = this.storage.getItem(VISIT) ?? randomId(4);
+  #ended = false;
 
   constructor() {
     this.storage.setItem(VISIT, this.id);
@@ -58,6 +59,7 @@ export class Visit {
 
   /** @param {string} key @param {unknown} value */
   save(key, value) {
+    if (this.#ended) return;
     try {
       this.storage.setItem(`demo ${key}`, JSON.stringify(value));
     } catch {
@@ -67,6 +69,7 @@ export class Visit {
 
   /** The next load of the page is a first one. */
   end() {
+    this.#ended = true;
     for (const key of this.storage.keys()) {
       if (key.startsWith("demo ") || key.startsWith("seenby ")) this.storage.removeItem(key);
     }

@@ -44,7 +44,13 @@ function populate(place, type, people, first) {
     one(column, ".avatar").textContent = person.slice(0, 1);
     one(column, ".person-name").textContent = person;
     for (const kind of /** @type {const} */ (["Phone", "Laptop"])) {
-      const device = new Device({ person, kind }, chat, visit, frames, reached);
+      const device = new Device(
+        { person, kind },
+        chat,
+        visit,
+        frames,
+        (gateway) => (missing = gateway),
+      );
       chat.devices.push(device);
       devices.push(device);
       const card = new Card(device, nameOf);
@@ -59,7 +65,12 @@ function populate(place, type, people, first) {
 
 function begin() {
   one(document, "#chats").hidden = one(document, "#first").hidden = false;
-  const couple = populate("private", "private", ["Ann", "Bob"], "Hi Bob, are you coming on Friday?");
+  const couple = populate(
+    "private",
+    "private",
+    ["Ann", "Bob"],
+    "Hi Bob, are you coming on Friday?",
+  );
   const group = populate(
     "group",
     "group",
@@ -67,27 +78,25 @@ function begin() {
     "Pizza on Friday, who is in?",
   );
   const hall = populate("hall", "group", ["Hana"], "Good morning all! News today at ten.");
-  void couple.chat.open();
-  void group.chat.open();
+  couple.chat.open();
+  group.chat.open();
   const [sender] = hall.chat.devices;
-  if (sender) new Crowd(hall.chat, sender, visit, backend);
+  if (sender) {
+    const crowd = new Crowd(hall.chat, sender, visit, backend);
+    hall.chat.open(() => crowd.register());
+  }
   one(document, "#first").addEventListener("click", () => couple.cards[0]?.focus());
   one(document, "#anew").addEventListener("click", () => {
     visit.end();
     location.reload();
   });
   for (const device of devices) device.start();
-  setInterval(tellWhoIsAway, 500);
+  setInterval(tellWhoIsAway, 1_000);
 }
 
-/** @type {string | undefined} */
-let unreached;
+/** @type {string | undefined} the gateway that cannot be reached */
+let missing;
 let awaySince = Infinity;
-
-/** @param {string | undefined} gateway */
-function reached(gateway) {
-  unreached = gateway;
-}
 
 /** seenby is away when no device that has a network gets through. */
 function tellWhoIsAway() {
@@ -98,13 +107,24 @@ function tellWhoIsAway() {
   place.hidden = Date.now() < awaySince + PATIENCE_MS;
   const text = place.hidden ? "" : sentence();
   if (place.textContent !== text) place.textContent = text;
+  if (!place.hidden && missing === undefined) void hurryBack();
+}
+
+/** Devices wait longer and longer between attempts. Nobody who looks on wants to wait for that. */
+async function hurryBack() {
+  try {
+    // A browser says the same of its own network, and clients listen to it.
+    if ((await fetch("/health")).ok) dispatchEvent(new Event("online"));
+  } catch {
+    // It is still away.
+  }
 }
 
 function sentence() {
   const again = "This page goes on trying by itself.";
-  if (unreached === undefined) return `seenby does not answer. Is it running? ${again}`;
+  if (missing === undefined) return `seenby does not answer. Is it running? ${again}`;
   return (
-    `The gateway at ${unreached} does not answer this page. ${again} If it never does: ` +
+    `The gateway at ${missing} does not answer this page. ${again} If it never does: ` +
     `SEENBY_GATEWAY_URL says where it is, and SEENBY_ALLOWED_ORIGINS must have ${location.origin}.`
   );
 }

@@ -1,0 +1,95 @@
+"""The demo page where seenby is away, or does not let it in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.pages.browser import WIDTHS, visiting
+from tests.pages.demo import FIRST, PIZZA, demo
+from tests.servers.seenby import Seenby
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser
+
+SECRET = "secret-for-the-tests-of-the-demo"
+REFUSED = r"net::ERR_|WebSocket connection to"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Seenby]:
+    """seenby, to be killed."""
+    server = Seenby("serve", tmp_path, {}).start()
+    yield server
+    server.stop()
+
+
+def test_a_server_that_is_killed(browser: Browser, server: Seenby) -> None:
+    """The page says that seenby is away, and is right again by itself when it is back."""
+    with demo(browser, server) as seen:
+        ann, [phone, laptop] = seen.device("Ann's phone"), seen.both("Bob")
+        seen.connected("Ann", "Bob", "Cleo")
+        seen.device("Dan's phone").mark()
+        seen.device("Cleo's phone").has_ticks(PIZZA, "Read by 1 of 4")
+
+        server.kill()
+        away = seen.page.get_by_role("status").filter(has_text="seenby does not answer")
+        expect(away).to_be_visible()
+        phone.mark()
+        phone.has(FIRST, "read, waits for the network")
+        ann.write("Bring cake")
+        ann.has("Bring cake", "Sending …")
+        # The page carries messages: seenby is not needed for that.
+        laptop.has_unread(2)
+        seen.visit.shot("demo-away", whole=False)
+
+        server.start()
+        ann.has_ticks(FIRST, "Read")
+        ann.has_ticks("Bring cake", "Sent")
+        laptop.has_unread(1)
+        expect(away).to_be_hidden()
+        laptop.mark()
+        ann.has_ticks("Bring cake", "Read")
+        for hers in seen.both("Cleo"):
+            hers.has_ticks(PIZZA, "Read by 1 of 4")
+        seen.visit.forgive(REFUSED)
+
+
+def test_a_gateway_that_cannot_be_reached(browser: Browser, tmp_path: Path) -> None:
+    """The page says which gateway it cannot reach, and which settings that may be about."""
+    nowhere = "ws://127.0.0.1:9"
+    server = Seenby("serve", tmp_path, {"SEENBY_GATEWAY_URL": f"{nowhere}/ws"}).start()
+    try:
+        with visiting(browser, server.api, nowhere) as visit:
+            said = visit.page.get_by_role("status").filter(has_text=nowhere)
+            expect(said).to_contain_text("SEENBY_GATEWAY_URL")
+            expect(said).to_contain_text(f"SEENBY_ALLOWED_ORIGINS must have {server.api}")
+            assert visit.axe() == []
+            visit.forgive(REFUSED)
+    finally:
+        server.stop()
+
+
+def test_a_server_that_wants_tokens(browser: Browser, tmp_path: Path) -> None:
+    """With authentication on the page says why nothing is shown, and what can be looked at."""
+    settings = {"SEENBY_AUTH": "jwt", "SEENBY_JWT_SECRET": SECRET}
+    server = Seenby("serve", tmp_path, settings).start()
+    try:
+        for width in WIDTHS:
+            with visiting(browser, server.api, width=width) as visit:
+                main = visit.page.get_by_role("main")
+                expect(main).to_contain_text("The demo needs authentication off")
+                api, operators = main.get_by_role("link").all()
+                expect(api).to_have_attribute("href", "/docs")
+                expect(operators).to_have_attribute("href", "/inspect")
+                expect(main.get_by_role("textbox")).to_have_count(0)
+                assert visit.width_needed() == width
+                assert visit.axe() == []
+                visit.shot(f"demo-tokens-{width}")
+    finally:
+        server.stop()
