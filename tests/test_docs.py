@@ -271,6 +271,13 @@ def test_every_table_is_explained() -> None:
     assert {name for row in told for name in re.findall(r"\w+", row)} == set(metadata.tables)
 
 
+def test_the_glossary_is_in_order() -> None:
+    """docs/glossary.md has each word once, in the order of the alphabet."""
+    words = re.findall(r"^\| \*\*(.+?)\*\* \| \S", text_of("glossary.md"), re.MULTILINE)
+    assert words == sorted(set(words))
+    assert len(words) > 50
+
+
 # Form
 
 

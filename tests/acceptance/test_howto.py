@@ -1,88 +1,53 @@
 """docs/howto: the commands of chat-backend.md as they stand, and what both pages say in words.
 
-A block of shell is a command. One that starts seenby, or watches, goes on in a terminal of its own;
-the others run one after the other in the same shell. The block after a command is its answer;
-a block of frames is what some terminal shows next. Addresses and topics are the test's own; times,
-epochs and the ids of receipts are compared by their form.
+Beside what ``tests.docs.reader`` says: who watches has a terminal of their own, and a block of
+frames is what some terminal shows next. Addresses and topics are the test's own.
 """
 
 from __future__ import annotations
 
-import re
 import shlex
-import subprocess
 import sys
-from functools import partial
-from itertools import pairwise, takewhile
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.acceptance.devices import Api
+from tests.docs.pages import DOCS, Block, blocks_of
+from tests.docs.reader import Reader, form
 from tests.servers.kafka import program
 from tests.servers.ports import free_port
-from tests.servers.process import ServerProcess
-from tests.servers.seenby import get
 from tests.servers.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.acceptance.conftest import Launch
     from tests.servers.kafka import Kafka
+    from tests.servers.process import ServerProcess
 
-    Read = Callable[..., "Reader"]
+    Read = Callable[..., "Backend"]
     Start = Callable[..., "Chat"]
 
-PAGE = Path(__file__).parents[2] / "docs/howto/chat-backend.md"
-PARTS = re.compile(
-    r"^## (?P<heading>[^\n]+)$|^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
-)
-
 FROM_KAFKA = "Messages from Kafka"
-
-DIFFERS = (
-    (re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "TIME"),
-    (re.compile(r'("(?:read_at|timestamp|withdrawn_at)"): ?1[78]\d{8}\b'), r"\1:TIME"),
-    (re.compile(r'("(?:id|next_cursor)"):"?[1-9]\d*"?'), r"\1:ID"),
-)
-"""What may differ from run to run, and what stands for it."""
+SERVE = "seenby serve"
 
 
-class Block(NamedTuple):
-    """A block of the page, with the heading above it."""
-
-    heading: str
-    language: str
-    text: str
-
-    @property
-    def frames(self) -> bool:
-        """Whether it is what a socket is sent."""
-        return self.text.startswith('{"type":')
-
-    @property
-    def serves(self) -> bool:
-        """Whether it starts seenby."""
-        return self.text == "make run" or self.text.endswith("seenby serve")
-
-
-def blocks() -> Iterator[Block]:
+def blocks() -> list[Block]:
     """All blocks of the page, in order."""
-    heading = ""
-    for part in PARTS.finditer(PAGE.read_text(encoding="utf-8")):
-        if part["heading"]:
-            heading = part["heading"]
-        else:
-            yield Block(heading, part["language"], part["text"].strip())
+    return list(blocks_of(DOCS / "howto/chat-backend.md"))
 
 
-def form(text: str) -> str:
-    """The text without what differs from run to run."""
-    for pattern, stand_in in DIFFERS:
-        text = pattern.sub(stand_in, text)
-    return text
+def frames(block: Block) -> bool:
+    """Whether it is what a socket is sent."""
+    return block.text.startswith('{"type":')
+
+
+def serves(block: Block) -> bool:
+    """Whether it starts seenby."""
+    return block.text.strip() == "make run" or block.text.strip().endswith(SERVE)
 
 
 class Watch:
@@ -91,20 +56,19 @@ class Watch:
     def __init__(self, process: ServerProcess) -> None:
         self.process = process
         self.shown = 0
-        process.start()
         wait_until("it is connected", lambda: "connected" in self._log())
 
     def rest(self) -> list[str]:
         """The frames that the page has not shown yet."""
-        frames = [line for line in self._log().splitlines() if line.startswith("{")]
-        return [form(line) for line in frames[self.shown :]]
+        told = [line for line in self._log().splitlines() if line.startswith("{")]
+        return [form(line) for line in told[self.shown :]]
 
     def _log(self) -> str:
         return self.process.log.read_text(encoding="utf-8")
 
 
-class Reader:
-    """Somebody who does what the page says.
+class Backend(Reader):
+    """Somebody who does what the page says, and watches in terminals what it says they show.
 
     Args:
         folder: where.
@@ -116,80 +80,48 @@ class Reader:
     def __init__(
         self, folder: Path, settings: dict[str, str], instead: dict[str, str], *, apart: bool
     ) -> None:
-        self.folder = folder
+        api, gateway = free_port(), free_port()
+        roles = {"seenby api": (api,), "seenby gateway": (gateway,)}
         self.watches: list[Watch] = []
-        self._api, self._gateway = free_port(), free_port()
-        self._instead = {"localhost:8080": f"127.0.0.1:{self._api}", **instead}
-        self._roles = ("api", "gateway") if apart else ("serve",)
-        self._servers: list[ServerProcess] = []
-        self._shell = folder / "shell"
-        mine = {
-            "PATH": f"{folder}/bin:/usr/local/bin:/usr/bin:/bin",
-            "SEENBY_API_PORT": str(self._api),
-            "SEENBY_GATEWAY_PORT": str(self._gateway),
-            "SEENBY_DRAIN_SECONDS": "0.5",
-            **settings,
-        }
-        lines = (f"export {name}={shlex.quote(value)}\n" for name, value in mine.items())
-        self._shell.write_text("".join(lines), encoding="utf-8")
+        self._roles = roles if apart else {SERVE: (api, gateway)}
+        super().__init__(
+            folder,
+            {"localhost:8080": f"127.0.0.1:{api}", **instead},
+            self._roles,
+            settings={
+                "SEENBY_API_PORT": str(api),
+                "SEENBY_GATEWAY_PORT": str(gateway),
+                "SEENBY_DRAIN_SECONDS": "0.5",
+                **settings,
+            },
+            later=[FROM_KAFKA],
+        )
         (folder / ".venv").symlink_to(sys.prefix)
 
-    def follow(self, page: list[Block]) -> None:
-        """Run all commands and compare all answers."""
-        for block, after in pairwise([*page, Block("", "", "")]):
-            if block.language == "sh":
-                answer = "" if after.language == "sh" or after.frames else after.text
-                self._do(block, self._mine(answer))
-            elif block.frames:
-                self._see(block.text)
-
-    def close(self) -> None:
-        """Close all terminals."""
-        for process in (*self._servers, *(watch.process for watch in self.watches)):
-            process.kill()
-
-    def _do(self, block: Block, answer: str) -> None:
-        command = self._mine(block.text)
-        if block.serves:
-            self._serve(command)
+    def do(self, block: Block, answer: str) -> None:
+        """Start seenby, watch, or run a command."""
+        command = self.mine(block.text).strip()
+        if serves(block):
+            command = command.replace("make run", ".venv/bin/seenby serve")
+            for role in self._roles:
+                self.stop(role)
+            for role in self._roles:
+                self.start(role, command.replace(SERVE, role))
         elif " watch " in command:
-            log = self.folder / f"watch-{len(self.watches)}.log"
-            self.watches.append(Watch(self._terminal(command, log)))
-        elif not answer:
-            self.run(command)
-        elif block.heading == FROM_KAFKA and command.startswith("curl http"):
-            # Asks only: until what came by Kafka is there.
-            wait_until(f"{command} says {answer}", lambda: self._says(command, answer))
+            terminal = self.terminal(f"watch-{len(self.watches)}", command)
+            self.watches.append(Watch(terminal))
         else:
-            assert form(self.run(command).strip()) == form(answer), command
+            super().do(block, answer)
 
-    def _says(self, command: str, answer: str) -> bool:
-        return form(self.run(command).strip()) == form(answer)
+    def is_answer(self, block: Block) -> bool:
+        """Frames are no answer: some terminal shows them."""
+        return super().is_answer(block) and not frames(block)
 
-    def _serve(self, command: str) -> None:
-        for server in self._servers:
-            server.stop()
-        command = command.replace("make run", ".venv/bin/seenby serve")
-        self._servers = [
-            self._terminal(command.replace("serve", role), self.folder / f"{role}.log")
-            for role in self._roles
-        ]
-        for server in self._servers:
-            server.start()
-        for port in (self._api, self._gateway):
-            wait_until(f"port {port} answers", partial(self._alive, port))
-
-    def _alive(self, port: int) -> bool:
-        for server in self._servers:
-            assert server.running, server.tail()
-        try:
-            return bool(get(f"http://127.0.0.1:{port}/health"))
-        except OSError:
-            return False
-
-    def _see(self, text: str) -> None:
+    def see(self, block: Block) -> None:
         """Some terminal shows these frames next."""
-        wanted = [form(line) for line in text.splitlines()]
+        if not frames(block):
+            return
+        wanted = [form(line) for line in block.text.splitlines()]
 
         def shown() -> bool:
             for watch in self.watches:
@@ -203,37 +135,17 @@ class Reader:
         except TimeoutError:
             raise AssertionError((wanted, [watch.rest() for watch in self.watches])) from None
 
-    def run(self, command: str) -> str:
-        """What a command prints; one that fails is a failure."""
-        done = subprocess.run(
-            ["bash", "-c", self._in_shell(f"{command}\nexport -p > {self._shell}")],
-            cwd=self.folder,
-            env={},
-            capture_output=True,
-            check=False,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode == 0, (command, done.stdout, done.stderr)
-        return done.stdout
-
-    def _terminal(self, command: str, log: Path) -> ServerProcess:
-        script = f"cd {self.folder}\n{self._in_shell(command)}"
-        return ServerProcess(command, ["/usr/bin/env", "-i", "bash", "-c", script], log)
-
-    def _in_shell(self, command: str) -> str:
-        return f"set -ea\n. {self._shell}\n{command}"
-
-    def _mine(self, text: str) -> str:
-        for theirs, mine in self._instead.items():
-            text = text.replace(theirs, mine)
-        return text
+    def close(self) -> None:
+        """Close all terminals."""
+        super().close()
+        for watch in self.watches:
+            watch.process.kill()
 
 
 @pytest.fixture
 def reader(tmp_path: Path, kafka_server: Kafka, topic: str) -> Iterator[Read]:
     """``reader(settings, apart=...)``: one with Kafka's programs and topics of their own."""
-    readers: list[Reader] = []
+    readers: list[Backend] = []
     (tmp_path / "bin").mkdir()
     for name, main in (
         ("kafka-console-producer.sh", "org.apache.kafka.tools.ConsoleProducer"),
@@ -248,11 +160,11 @@ def reader(tmp_path: Path, kafka_server: Kafka, topic: str) -> Iterator[Read]:
         "group_msg": f"{topic}_messages",
     }
 
-    def make(settings: dict[str, str], *, apart: bool = False) -> Reader:
+    def make(settings: dict[str, str], *, apart: bool = False) -> Backend:
         names = ("READ_RECEIPT_TOPIC", "READ_RECEIPT_UPDATES_TOPIC", "KAFKA_GROUP_MSG_TOPIC")
         mine = dict(zip(names, topics.values(), strict=True)) | {"KAFKA_GROUP_ID": topic}
         instead = {"localhost:9092": kafka_server.brokers, **topics}
-        readers.append(Reader(tmp_path, mine | settings, instead, apart=apart))
+        readers.append(Backend(tmp_path, mine | settings, instead, apart=apart))
         return readers[-1]
 
     yield make
@@ -260,7 +172,7 @@ def reader(tmp_path: Path, kafka_server: Kafka, topic: str) -> Iterator[Read]:
         each.close()
 
 
-def unseen(reader: Reader) -> list[str]:
+def unseen(reader: Backend) -> list[str]:
     """The frames that came and are not on the page."""
     return [line for watch in reader.watches for line in watch.rest()]
 
@@ -268,18 +180,18 @@ def unseen(reader: Reader) -> list[str]:
 def test_the_page_is_as_it_says(reader: Read) -> None:
     """Each command answers what the page shows, and each frame that comes is on the page."""
     one = reader({})
-    one.follow(list(blocks()))
+    one.follow(blocks())
 
     assert unseen(one) == []
 
 
 def test_the_page_on_mariadb_and_kafka(reader: Read, mariadb_url: str) -> None:
     """The same commands have the same answers on API, gateway, MariaDB and Kafka."""
-    page = list(blocks())
+    page = blocks()
     one = reader({"SEENBY_DATABASE_URL": mariadb_url}, apart=True)
     one.run(".venv/bin/seenby migrate")
     from_kafka = (block for block in page if block.heading == FROM_KAFKA)
-    topics = list(takewhile(lambda block: not block.serves, from_kafka))
+    topics = list(takewhile(lambda block: not serves(block), from_kafka))
     one.follow(topics)
     one.follow([block for block in page if block not in topics])
 

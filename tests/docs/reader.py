@@ -88,7 +88,16 @@ class Reader:
             if block.title:
                 self.write(block)
             elif block.language == "sh":
-                self.do(block, after.text if after.language in ANSWERS else "")
+                self.do(block, after.text if self.is_answer(after) else "")
+            else:
+                self.see(block)
+
+    def is_answer(self, block: Block) -> bool:
+        """Whether a block is what the command before it prints."""
+        return block.language in ANSWERS
+
+    def see(self, block: Block) -> None:
+        """Look at a block that is neither a file nor a command; answers are compared already."""
 
     def write(self, block: Block) -> None:
         """Write a file, or go on with it."""
@@ -106,20 +115,25 @@ class Reader:
         elif block.heading in self._later and "--json" not in command and answer:
             wait_until(f"{command} says {answer}", lambda: self._says(command, answer))
         elif answer:
-            assert form(self.run(command).strip()) == form(self.mine(answer).strip()), command
+            said = self.run(command)
+            assert form(said.strip()) == form(self.mine(answer).strip()), (command, said)
         else:
             self.run(command)
 
     def start(self, server: str, command: str) -> None:
         """Start what goes on, in a terminal of its own, and return when it answers."""
         self.stop(server)
-        log = self.folder / f".{server.replace(' ', '-').replace('/', '-')}.log"
-        script = f"cd {shlex.quote(str(self.folder))}\n{self._in_shell(command)}"
-        terminal = ServerProcess(command, ["/usr/bin/env", "-i", "bash", "-c", script], log)
-        self._terminals[server] = terminal
-        terminal.start()
+        terminal = self._terminals[server] = self.terminal(server, command)
         for port in self._servers[server]:
             wait_until(f"{server} answers", partial(_answers, terminal, port))
+
+    def terminal(self, name: str, command: str) -> ServerProcess:
+        """Start a command in a terminal of its own, with the settings of the shell as it is now."""
+        log = self.folder / f".{name.replace(' ', '-').replace('/', '-')}.log"
+        script = f"cd {shlex.quote(str(self.folder))}\n{self._in_shell(command)}"
+        terminal = ServerProcess(command, ["/usr/bin/env", "-i", "bash", "-c", script], log)
+        terminal.start()
+        return terminal
 
     def stop(self, server: str) -> None:
         """Ctrl-C."""
