@@ -41,7 +41,8 @@ export function memoryStorage(): KeyValue {
 /** The browser's localStorage; in memory where there is none, or the page may not use it. */
 export function browserStorage(): KeyValue {
   try {
-    const storage = globalThis.localStorage;
+    // Newer versions of Node have one as well, and warn of who looks at it.
+    const storage = globalThis.document && globalThis.localStorage;
     if (storage) {
       return {
         getItem: (key) => storage.getItem(key),

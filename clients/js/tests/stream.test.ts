@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { WebSocket as Ws } from "ws";
 
-import { memoryStorage, type Options, type SocketConstructor } from "../src/index.js";
+import { memoryStorage, type Options } from "../src/index.js";
 import { fastPace } from "./fake/pace.js";
 import { acknowledged, client, heard, message, names, online, post, read } from "./real/clients.js";
 import { Server } from "./real/seenby.js";
@@ -19,7 +19,7 @@ afterAll(() => server.remove());
 /** Both WebSockets that Node knows: that of the package ws is the one for Node 20. */
 const sockets: [string, Partial<Options>][] = [
   ["the global WebSocket", {}],
-  ["ws", { WebSocket: Ws as unknown as SocketConstructor }],
+  ["ws", { WebSocket: Ws }],
 ];
 
 test.each(sockets)("with %s a sender is told, and the reader answered", async (name, more) => {
