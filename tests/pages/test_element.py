@@ -337,6 +337,40 @@ class TestNames:
         )
         expect(popover(visit).locator("[part=name]")).to_have_text(["r2"])
 
+    def test_who_reads_while_the_names_load(self, visit: Visit) -> None:
+        """Names that come by an event are not lost to an answer that is older."""
+        run(
+            visit,
+            """
+            const held = (resolve) => { window.answer = resolve; };
+            document.querySelector('#live').load = () => new Promise(held);
+        """,
+        )
+        read_live(visit, "ann", "bob")
+        button(visit, "live").click()
+        expect(popover(visit)).to_contain_text("Loading names")
+        read_live(visit, "cas")
+        client(visit, 'withdraw("live", "ann")')
+        client(visit, "deliver()")
+        run(
+            visit,
+            """
+            const receipts = ['ann', 'bob'].map((reader_id) => ({reader_id, read_at: 0}));
+            answer({msg_id: 'live', count: 2, receipts});
+        """,
+        )
+        expect(popover(visit).locator("[part=name]")).to_have_text(["bob", "cas"])
+
+    def test_an_element_that_is_moved_while_open(self, visit: Visit) -> None:
+        """A list that is sorted anew closes the names, and they can be opened again."""
+        button(visit, "pages").click()
+        expect(popover(visit)).to_be_visible()
+        run(visit, "document.querySelector('main').prepend(document.querySelector('#pages'))")
+        expect(popover(visit)).to_have_count(0)
+        expect(button(visit, "pages")).to_have_attribute("aria-expanded", "false")
+        button(visit, "pages").click()
+        expect(popover(visit).get_by_role("listitem")).to_have_count(20)
+
     def test_the_page_is_told(self, visit: Visit) -> None:
         """Opening and closing are events that bubble, with the message's id."""
         run(

@@ -39,6 +39,10 @@ export class Names {
   /** Whether the last page is there. */
   #whole = false;
   #total = 0;
+  /** Events since the page that is loading was asked for, each with the count after it. */
+  #since: [CountEvent, number][] = [];
+  /** Ends the following of the button; undefined: it is closed. */
+  #gone: AbortController | undefined;
   /** Grows with each opening: an answer for an earlier one is dropped. */
   #opening = 0;
 
@@ -61,7 +65,8 @@ export class Names {
       if (!this.#loading) void this.#page(true);
     });
     this.element.addEventListener("toggle", (event) => {
-      if ((event as ToggleEvent).newState === "open") this.#follow();
+      if (event.newState === "open") this.#follow();
+      else this.#gone?.abort();
     });
     // Whoever tabs on has left it.
     this.element.addEventListener("focusout", (event) => {
@@ -76,6 +81,12 @@ export class Names {
 
   hide(): void {
     if (this.shown) this.element.hidePopover();
+  }
+
+  /** Leaves the page with its button: then no event tells that it is closed. */
+  remove(): void {
+    this.#gone?.abort();
+    this.element.remove();
   }
 
   /** Begins with the first page. */
@@ -100,6 +111,7 @@ export class Names {
 
   /** An event while it is open: whoever has read it just now is shown without loading anew. */
   event(event: CountEvent, read: number): void {
+    if (this.#loading) this.#since.push([event, read]);
     if (!this.#whole || this.#subject === undefined) return;
     this.#total = read;
     if (event.type === "read_receipt") this.#add(event.reader_id, event.read_at, this.#subject);
@@ -116,6 +128,7 @@ export class Names {
     const { texts } = subject;
     const opening = this.#opening;
     this.#loading = true;
+    this.#since = [];
     this.#note.textContent = texts.loading;
     this.#more.hidden = !asked;
     try {
@@ -143,6 +156,8 @@ export class Names {
     // A full page may be the last one: then the names are as many as the count.
     this.#whole = answer.next_cursor === undefined || this.#rows.size >= answer.count;
     this.#end(subject.texts, answer.names !== false);
+    // The answer may be older than these; if it is not, they change nothing.
+    for (const [event, read] of this.#since) this.event(event, read);
     // The button that was pressed may be gone: the reading goes on with the first new name.
     if (asked && this.shown) (added.find((row) => row !== undefined) ?? this.element).focus();
   }
@@ -182,17 +197,10 @@ export class Names {
     const place = (): void => {
       this.#place();
     };
-    const gone = new AbortController();
-    const options = { signal: gone.signal, passive: true, capture: true };
+    this.#gone = new AbortController();
+    const options = { signal: this.#gone.signal, passive: true, capture: true };
     window.addEventListener("scroll", place, options);
     window.addEventListener("resize", place, options);
-    this.element.addEventListener(
-      "toggle",
-      () => {
-        gone.abort();
-      },
-      { signal: gone.signal },
-    );
     place();
   }
 

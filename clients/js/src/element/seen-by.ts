@@ -147,6 +147,7 @@ export class SeenByElement extends Base {
 
   disconnectedCallback(): void {
     this.#follow();
+    this.#dropNames();
   }
 
   attributeChangedCallback(): void {
@@ -215,7 +216,8 @@ export class SeenByElement extends Base {
       this.texts,
       writingOf(this.locale),
     );
-    const summary = this.#drawn(view.state !== "sent" && this.#loader !== undefined);
+    const opens = view.state !== "sent" && this.msgId !== "" && this.#loader !== undefined;
+    const summary = this.#drawn(opens);
     summary.dataset["state"] = view.state;
     summary.setAttribute("aria-label", view.label);
     if (this.#text.textContent !== view.text) this.#text.textContent = view.text;
@@ -239,8 +241,7 @@ export class SeenByElement extends Base {
     const summary = opens
       ? make("button", { part: "summary button", type: "button" }, ...inside)
       : make("span", { part: "summary", role: "img" }, ...inside);
-    this.#names?.element.remove();
-    this.#names = undefined;
+    this.#dropNames();
     if (summary instanceof HTMLButtonElement) {
       summary.setAttribute("aria-haspopup", "dialog");
       summary.setAttribute("aria-expanded", "false");
@@ -251,6 +252,12 @@ export class SeenByElement extends Base {
     else before.replaceWith(summary);
     this.#summary = summary;
     return summary;
+  }
+
+  #dropNames(): void {
+    this.#names?.remove();
+    this.#names = undefined;
+    if (this.#summary?.localName === "button") this.#summary.setAttribute("aria-expanded", "false");
   }
 
   #popover(button: HTMLButtonElement): Names {
@@ -281,9 +288,10 @@ export class SeenByElement extends Base {
 
   #setState(state: State): void {
     if (state === this.#state) return;
-    const { states } = this.#internals;
-    if (this.#state !== undefined) states.delete(this.#state);
-    states.add(state);
+    // jsdom, in which applications test themselves, has none.
+    const states = this.#internals.states as CustomStateSet | undefined;
+    if (this.#state !== undefined) states?.delete(this.#state);
+    states?.add(state);
     this.#state = state;
   }
 

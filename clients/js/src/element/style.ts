@@ -49,6 +49,7 @@ svg {
   stroke-linecap: round;
   stroke-linejoin: round;
 }
+[data-state="sent"] path { translate: 4px; }
 [data-state="sent"] path + path { display: none; }
 [popover] {
   position: fixed;

@@ -22,12 +22,15 @@ export interface Known {
   personal: boolean | undefined;
 }
 
+/** The last moment that a Date can be, in unix seconds. */
+const LATEST = 8.64e12;
+
 /** ISO 8601 or unix seconds, in unix seconds; undefined for what is neither. */
 export function seconds(time: string | number | null | undefined): number | undefined {
   if (time === null || time === undefined || time === "") return undefined;
   const number = Number(time);
-  const value = Number.isFinite(number) ? number : Date.parse(String(time)) / 1000;
-  return Number.isFinite(value) ? value : undefined;
+  const value = Number.isNaN(number) ? Date.parse(String(time)) / 1000 : number;
+  return Math.abs(value) <= LATEST ? value : undefined;
 }
 
 export class Tally {

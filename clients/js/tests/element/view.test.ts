@@ -82,6 +82,8 @@ describe("the time", () => {
     [String(NOON), NOON],
     [NOON, NOON],
     ["yesterday", undefined],
+    ["1e20", undefined],
+    [Infinity, undefined],
     ["", undefined],
     [null, undefined],
   ])("%o is %o in unix seconds", (given, expected) => {
