@@ -12,12 +12,14 @@ from aiohttp import ClientSession, web
 from seenby.api.app import make_app
 from seenby.api.chat import ChatRoutes
 from seenby.api.connection import Connection
+from seenby.api.inspect import InspectRoutes
 from seenby.api.lane import Lane
 from seenby.api.routes import Routes
 from seenby.chat import Chat
 from seenby.errors import TokenExpired, Unauthenticated
 from seenby.metrics import Metrics
 from seenby.model import Caller
+from seenby.presence import Presence
 from seenby.recorder import Recorder
 from seenby.relay import Relay
 from seenby.rules import DEFAULT, Rules
@@ -26,6 +28,7 @@ from seenby.store.schema import migrate
 from seenby.store.sql import open_store
 from seenby.store.threads import StoreThreads
 from seenby.testing import FailingPublisher, FailingStore, ManualClock
+from tests.unit.api import described
 from tests.unit.api.wire import Wire
 
 if TYPE_CHECKING:
@@ -99,10 +102,12 @@ class Api:
         self.service = Service(self.recorder, self.threads)
         # Without a store of its own nobody asks for conversations.
         self.chat = Chat(self.recorder, cast("StoreThreads[SqlStore]", self.threads), rules)
+        self.presence: Presence
         self.http: ClientSession
         self.port = 0
         self.lane: Lane
         self.runner: web.AppRunner
+        self.ticket = ""
 
     def wire(self, *, fast: bool = True) -> Wire:
         """A connection that arrives in the lane, or at aiohttp as if there were none."""
@@ -196,14 +201,29 @@ async def running(
         gateway_url="wss://chat.example.com/ws",
         partitions=8,
     )
-    app = make_app(routes, ChatRoutes(api.chat), api.tokens, api.metrics, {ORIGIN}, pages=pages)
+    threads = cast("StoreThreads[SqlStore]", api.threads)
+    api.presence = Presence(threads, api.metrics, api.relay, node="n1", role="serve")
+    inspect = InspectRoutes(threads, bus=api.bus, partitions=8, answer=api.presence.answer)
+    app = make_app(
+        routes,
+        ChatRoutes(api.chat),
+        api.tokens,
+        api.metrics,
+        {ORIGIN},
+        inspect=inspect,
+        pages=pages,
+    )
     api.runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await api.runner.setup()
     assert api.runner.server is not None
     api.lane = Lane(api.runner.server, api.service, api.tokens, api.metrics, {ORIGIN})
     api.port = await api.lane.listen("127.0.0.1", 0)
-    async with ClientSession(f"http://127.0.0.1:{api.port}") as api.http:
+    # Whatever these tests are told must be as /openapi.json describes it.
+    address, traces = f"http://127.0.0.1:{api.port}", [described.watching()]
+    async with ClientSession(address, trace_configs=traces) as api.http:
         yield api
+    await api.presence.close()
+    await inspect.close()
     await api.lane.drain(1.0)
     await api.runner.cleanup()
     await api.recorder.close()

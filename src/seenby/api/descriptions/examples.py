@@ -329,6 +329,120 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "erase": {"answer": {"success": True}},
     "gateway": {"answer": {"url": "ws://127.0.0.1:8081/ws", "part": 6, "partitions": 16}},
+    "overview": {
+        "answer": {
+            "at": "2026-11-24T20:49:24.995Z",
+            "epoch": "3be33c603d09516e",
+            "bus": True,
+            "outbox": {"rows": 0, "oldest_seconds": 0.0},
+            "rates": {
+                "marks_per_second": 118.5,
+                "published_per_second": 118.5,
+                "deliveries_per_second": 118.5,
+                "mark_to_push": {"count": 237, "p50_ms": 5.0, "p99_ms": 25.0},
+                "mark_to_ack": {"count": 12, "p50_ms": 50.0, "p99_ms": 100.0},
+            },
+            "nodes": [
+                {
+                    "node": "chat-1",
+                    "role": "gateway",
+                    "version": "0.1.0",
+                    "started_at": "2026-11-24T20:49:18.832Z",
+                    "seen_at": "2026-11-24T20:49:24.940Z",
+                    "lost": False,
+                    "clock_ahead_ms": 1,
+                    "connections": 2,
+                    "users": 1,
+                    "partitions": [6],
+                    "lag": 0,
+                    "bus": True,
+                    "marks_per_second": 0.0,
+                    "deliveries_per_second": 118.5,
+                }
+            ],
+        }
+    },
+    "inspect_user": {
+        "answer": {
+            "user_id": "user123",
+            "epoch": "3be33c603d09516e",
+            "head": 2,
+            "floor": 0,
+            "partition": 6,
+            "devices": [
+                {
+                    "device_id": "phone",
+                    "seq": 2,
+                    "behind": 0,
+                    "last_seen_at": "2026-11-24T20:49:22.120Z",
+                    "sessions": [
+                        {
+                            "node": "chat-1",
+                            "connected_at": "2026-11-24T20:49:20.310Z",
+                            "silent": False,
+                            "state": "live",
+                            "position": 2,
+                            "pushed_at": "2026-11-24T20:49:21.983Z",
+                            "acknowledged_at": "2026-11-24T20:49:22.010Z",
+                        }
+                    ],
+                }
+            ],
+            "recent": [
+                {
+                    "seq": 2,
+                    "type": "read_receipt",
+                    "at": "2026-11-24T20:49:21.977Z",
+                    "msg_id": "test-msg-123",
+                    "reader_id": "user456",
+                },
+                {
+                    "seq": 1,
+                    "type": "read_self",
+                    "at": "2026-11-24T20:49:19.001Z",
+                    "msg_id": None,
+                    "reader_id": None,
+                },
+            ],
+            "missing": [],
+        }
+    },
+    "inspect_message": {
+        "answer": {
+            "msg_id": "test-msg-123",
+            "registered": None,
+            "count": 1,
+            "receipts": [
+                {
+                    "reader_id": "user456",
+                    "sender_id": "user123",
+                    "conversation_id": "conv789",
+                    "recorded_at": "2026-11-24T20:49:21.977Z",
+                    "seq": 2,
+                    "published": {
+                        "state": "published",
+                        "at": "2026-11-24T20:49:21.980Z",
+                        "since": None,
+                        "by": None,
+                    },
+                    "devices": [
+                        {
+                            "device_id": "phone",
+                            "state": "acknowledged",
+                            "node": "chat-1",
+                            "pushed": {"at": "2026-11-24T20:49:21.983Z", "exact": True},
+                            "acknowledged": {"at": "2026-11-24T20:49:22.010Z", "exact": True},
+                            "by_ping": False,
+                            "behind": 0,
+                            "last_seen_at": "2026-11-24T20:49:22.120Z",
+                        }
+                    ],
+                }
+            ],
+            "next_cursor": None,
+            "missing": [],
+        }
+    },
     "health": {"answer": {"status": "alive"}},
     "ready": {"answer": {"ready": True, "store": True, "bus": True}},
 }

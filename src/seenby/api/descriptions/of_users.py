@@ -74,6 +74,7 @@ USERS: tuple[Operation, ...] = (
         inputs.MarkBatch,
         1024,
         (BadInput, Overloaded, *WRITING),
+        stored=False,
     ),
     Operation(
         "delete",

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from seenby.api.descriptions.operation import Operation, Parameter
 
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
 _REFERENCE = "#/components/schemas/{name}"
 
 _TAGS = {
@@ -77,6 +79,7 @@ def document() -> dict[str, Any]:
         paths.setdefault(operation.path, {})[operation.method] = _described(operation)
     return {
         "openapi": "3.1.0",
+        "jsonSchemaDialect": DIALECT,
         "info": {
             "title": "seenby",
             "version": __version__,
@@ -148,7 +151,7 @@ def _described(operation: Operation) -> dict[str, Any]:
 
 
 def _answer(operation: Operation, example: dict[str, Any]) -> dict[str, Any]:
-    shown = [_schema(shape) for shape in operation.answers]
+    shown = [schema_of(shape) for shape in operation.answers]
     content: dict[str, Any] = {"schema": shown[0] if len(shown) == 1 else {"oneOf": shown}}
     if "answer" in example:
         content["example"] = example["answer"]
@@ -156,14 +159,14 @@ def _answer(operation: Operation, example: dict[str, Any]) -> dict[str, Any]:
 
 
 def _content(shape: type[msgspec.Struct], example: Any) -> dict[str, Any]:
-    shown = {"schema": _schema(shape)}
+    shown = {"schema": schema_of(shape)}
     return shown if example is None else {**shown, "example": example}
 
 
 def _in_path(path: str) -> Iterator[dict[str, Any]]:
     for name in re.findall(r"\{(\w+)\}", path):
         form, text = _PATH[name]
-        schema = _schema(form)
+        schema = schema_of(form)
         # An empty part of an address is no part of it.
         schema["minLength"], schema["pattern"] = 1, schema["pattern"].replace("{0,", "{1,")
         yield {
@@ -181,7 +184,7 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
         "in": parameter.within,
         "required": parameter.required,
         "description": parameter.description,
-        "schema": _schema(parameter.schema),
+        "schema": schema_of(parameter.schema),
     }
 
 
@@ -219,7 +222,7 @@ def _refusal(status: int, kinds: list[type[SeenbyError]]) -> dict[str, Any]:
         }
     refusal = {
         "description": "\n".join(f"- `{kind.code}`: {_meaning(kind)}" for kind in kinds),
-        "content": {JSON: {"schema": {**_schema(shape), **codes}}},
+        "content": {JSON: {"schema": {**schema_of(shape), **codes}}},
     }
     return {**refusal, "headers": headers} if headers else refusal
 
@@ -246,7 +249,7 @@ def _schemas() -> dict[str, Any]:
     return dict(sorted(components.items()))
 
 
-def _schema(shape: Any) -> dict[str, Any]:
+def schema_of(shape: Any) -> dict[str, Any]:
     """A reference to a struct's schema; the schema itself of what is none."""
     if isinstance(shape, dict):
         return shape

@@ -54,7 +54,7 @@ class Operation(NamedTuple):
         body: the form of its body; None: it takes none.
         body_max: the longest body, in KiB.
         refusals: those of its own.
-        stored: it asks the store.
+        stored: the store may refuse a value of it (each mark of a batch has a result of its own).
         public: open to whoever has no token.
         media: the type of its answer.
     """
