@@ -456,3 +456,42 @@ class TestDrain:
             await reached.wait()
             await bench.relay.close()
             assert len(bench.store.claim(owner="other", lease=LEASE, limit=1)) == 1
+
+
+async def test_when_the_bus_had_it_is_remembered(bench: Bench, hurried: None) -> None:
+    """By the time of the commit, of what was published at once and of what was swept."""
+    wall = ManualClock(2_000_000_000.0)
+    relay = Relay(bench.threads, bench.bus, bench.metrics, owner="there", wall=wall)
+    relay.committed(bench.commit("m1", "m2"), discarded=())
+    await eventually(lambda: relay.published_at(NOW) is not None)
+    assert relay.published_at(NOW) == 2_000_000_000_000
+    assert relay.published_at(NOW + 1) is None
+    wall.advance(5.0)
+    bench.left("m3")
+    relay.start()
+    await eventually(lambda: relay.published_at(NOW) == 2_000_000_005_000)
+    await relay.close()
+
+
+async def test_what_the_bus_refused_is_not_remembered(bench: Bench) -> None:
+    """It was not published."""
+    bench.bus.failing = True
+    bench.relay.committed(bench.commit("m1"), discarded=())
+    await eventually(lambda: bench.counted("error") == 1)
+    assert bench.relay.published_at(NOW) is None
+
+
+async def test_so_many_commits_are_remembered(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest are forgotten; one that comes again is not among them."""
+    monkeypatch.setattr(module, "REMEMBERED", 2)
+    for at in (NOW, NOW + 1, NOW, NOW + 2):
+        mark = Mark(f"m{at}-{bench.rows}", "reader", "sender", "c")
+        recorded = bench.store.record([mark], now=at, lease=LEASE)
+        bench.relay.committed(recorded, discarded=())
+        count = len(bench.bus.published) + 1
+        await eventually(lambda: len(bench.bus.published) == count)  # noqa: B023 -- awaited at once
+    await eventually(lambda: bench.counted("ok") == 4)
+    known = [bench.relay.published_at(at) is not None for at in (NOW, NOW + 1, NOW + 2)]
+    assert known == [True, False, True]

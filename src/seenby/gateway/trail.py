@@ -19,16 +19,22 @@ if TYPE_CHECKING:
     from seenby.gateway.session import Session
 
 KEPT = 32
-"""Writes, and acknowledgements, that are kept at most; at the least half as many."""
+"""Writes, and acknowledgements, that are kept at the most; at the least half as many."""
 
 
 class Steps:
-    """Positions and when they were reached, the last few: seq, ms, seq, ms, ..."""
+    """Positions and when they were reached, the last few.
+
+    Attributes:
+        before: what is not above it was reached before the first of the steps.
+        last: the position reached last.
+        steps: seq, ms, seq, ms, ...: an array, which takes 16 bytes for a step where a list of
+            tuples takes 130.
+    """
 
     __slots__ = ("before", "last", "steps")
 
     def __init__(self, before: int) -> None:
-        """*before* is where it begins: nothing is known of what is not above it."""
         self.before = self.last = before
         self.steps = array("q")
 
@@ -38,10 +44,11 @@ class Steps:
             return
         self.last = seq
         steps = self.steps
-        if len(steps) == 2 * KEPT:
+        steps.append(seq)
+        steps.append(at_ms)
+        if len(steps) > 2 * KEPT:
             self.before = steps[KEPT - 2]
             del steps[:KEPT]
-        steps.extend((seq, at_ms))
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
@@ -49,12 +56,23 @@ class Steps:
         return list(zip(self.steps[::2], self.steps[1::2], strict=True))
 
 
+class Trail(Steps):
+    """What was written to a session: from ``began`` on; ``acks`` is what was acknowledged."""
+
+    __slots__ = ("acks", "began")
+
+    def __init__(self, began: int) -> None:
+        super().__init__(began)
+        self.began = began
+        self.acks = Steps(began)
+
+
 class Trails:
     """The trails of the sessions that something was pushed to."""
 
     def __init__(self) -> None:
         """None."""
-        self._of: dict[Session, tuple[int, Steps, Steps]] = {}
+        self._of: dict[Session, Trail] = {}
 
     def __len__(self) -> int:
         """How many sessions have one."""
@@ -62,20 +80,21 @@ class Trails:
 
     def wrote(self, sessions: Sequence[Session], at_ms: int) -> None:
         """Everything up to the position of each of these sessions is written."""
+        trails = self._of
         for session in sessions:
-            trail = self._of.get(session)
+            seq = session.position
+            trail = trails.get(session)
             if trail is not None:
-                trail[1].reach(session.position, at_ms)
-            elif session.position > session.confirmed and session.state is not State.CLOSED:
-                began = session.confirmed
-                trail = self._of[session] = (began, Steps(began), Steps(began))
-                trail[1].reach(session.position, at_ms)
+                trail.reach(seq, at_ms)
+            elif seq > session.confirmed and session.state is not State.CLOSED:
+                trails[session] = trail = Trail(session.confirmed)
+                trail.reach(seq, at_ms)
 
     def acknowledged(self, session: Session, seq: int, at_ms: int) -> None:
         """The client has everything up to *seq*."""
         trail = self._of.get(session)
         if trail is not None:
-            trail[2].reach(seq, at_ms)
+            trail.acks.reach(seq, at_ms)
 
     def drop(self, session: Session) -> None:
         """The session is gone."""
@@ -83,17 +102,16 @@ class Trails:
 
     def seen(self, session: Session) -> SessionSeen:
         """What is known of a session."""
-        at = session.position
-        began, pushes, acks = self._of.get(session) or (at, Steps(at), Steps(at))
+        trail = self._of.get(session) or Trail(session.position)
         return SessionSeen(
             device_id=session.device_id,
             silent=session.silent,
             state=session.state.name.lower(),
             connected_at=session.connected_at_ms,
-            position=at,
-            began=began,
-            pushes_after=pushes.before,
-            pushes=pushes.pairs,
-            acks_after=acks.before,
-            acks=acks.pairs,
+            position=session.position,
+            began=trail.began,
+            pushes_after=trail.before,
+            pushes=trail.pairs,
+            acks_after=trail.acks.before,
+            acks=trail.acks.pairs,
         )

@@ -22,13 +22,13 @@ export class OverviewPart {
     this.marks = new Chart("Marks", rate);
     this.deliveries = new Chart("Deliveries", rate);
     const lines = { lines: ["half", "99 %"], steep: true };
-    this.push = new Chart("Mark to push: half · 99 %", latency, lines);
-    this.ack = new Chart("Mark to acknowledgement: half · 99 %", latency, lines);
+    this.push = new Chart("Mark to push, half · 99 %", latency, lines);
+    this.ack = new Chart("Mark to ack, half · 99 %", latency, lines);
     this.outbox = new Chart("Waiting to be published", (value) =>
       counted(value ?? 0, "batch", "batches"),
     );
     this.age = make("p", { class: "muted small" });
-    this.outbox.element.append(this.age);
+    this.outbox.value.after(this.age);
     const charts = [this.marks, this.deliveries, this.push, this.ack, this.outbox];
     byId("charts").append(...charts.map((chart) => chart.element));
   }

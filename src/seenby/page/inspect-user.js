@@ -1,7 +1,7 @@
 // @ts-check
 // A user: the stream, each device and how far it is, and the newest events.
 
-import { ago, badge, counted, fact, id, make, moment, row, wideTable } from "./inspect-parts.js";
+import { ago, badge, counted, fact, id, make, moment, row, span, wideTable } from "./inspect-parts.js";
 
 /** @import { DeviceSight, EventSight, SessionSight, UserSight } from "./inspect-api.js" */
 
@@ -32,7 +32,7 @@ export function userPart(user, now, link) {
   );
   const devices = wideTable(
     counted(user.devices.length, "device", "devices"),
-    ["Device", "Has", "Behind", "Connected to", "Last seen"],
+    ["Device", "Acknowledged", "Behind", "Connected to", "Last seen"],
     user.devices.map((device) => deviceRow(device, now)),
   );
   const events = wideTable(
@@ -78,8 +78,7 @@ function sessionItem(session, now) {
     "li",
     {},
     id(session.node),
-    ", since ",
-    ago(session.connected_at, now),
+    ` for ${span(Math.max(0, Date.parse(now) - Date.parse(session.connected_at)))}`,
     `, written to up to ${session.position}`,
     session.state === "live" ? "" : `, ${session.state.replace("_", " ")}`,
     session.silent ? ", silent" : "",
