@@ -13,6 +13,8 @@ interface Request {
   body?: object;
   /** How often it is tried. */
   attempts?: number;
+  /** Milliseconds for one attempt. */
+  within?: number;
 }
 
 const ANSWER_WITHIN = 10_000;
@@ -42,7 +44,7 @@ export class Calls {
         ? credentials.current()
         : credentials.renew(refused));
       try {
-        return (await this.#attempt(method, url, request.body, token)) as T;
+        return (await this.#attempt(method, url, request, token)) as T;
       } catch (error) {
         if (!(error instanceof SeenbyError)) throw error;
         if (error.status === 401 && this.credentials.renewable && refused === undefined) {
@@ -59,16 +61,18 @@ export class Calls {
     }
   }
 
-  async #attempt(method: string, url: string, body: object | undefined, token: string | undefined) {
+  async #attempt(method: string, url: string, request: Request, token: string | undefined) {
+    const { fetch } = this; // Called as a function: a browser's is no method of anything else.
+    const { body, within = ANSWER_WITHIN } = request;
     const headers: Record<string, string> = {};
     if (body) headers["Content-Type"] = "application/json";
     if (token !== undefined) headers["Authorization"] = `Bearer ${token}`;
     const abort = new AbortController();
-    const callOff = this.pace.after(ANSWER_WITHIN, () => abort.abort());
+    const callOff = this.pace.after(within, () => abort.abort());
     let response: Response;
     let answer: unknown;
     try {
-      response = await this.fetch(url, {
+      response = await fetch(url, {
         method,
         headers,
         body: body ? JSON.stringify(body) : null,
@@ -91,9 +95,14 @@ export class Calls {
       error ?? `the API at ${url} answered with status ${status}`,
       status,
       code === undefined ? status >= 500 || status === 429 || response.ok : undefined,
-      Number(response.headers.get("Retry-After")) || 0,
+      secondsIn(response.headers.get("Retry-After")),
     );
   }
+}
+
+/** Of a Retry-After header; what is no number is none, and nobody waits for more than an hour. */
+function secondsIn(text: string | null): number {
+  return Math.min(Math.max(Number(text) || 0, 0), 3600);
 }
 
 function parsed(text: string): object | undefined {

@@ -65,6 +65,9 @@ export class Seenby {
     const { userId, deviceId, token, gateway } = options;
     checkId("userId", userId, 64);
     if (deviceId !== undefined) checkId("deviceId", deviceId, 64, 0);
+    if (gateway !== undefined && !/^(ws|http)s?:\/\/[^#]+$/.test(gateway)) {
+      throw new SeenbyError("bad_request", "gateway must be such as wss://chat.example.com/ws");
+    }
     const api = options.api ?? globalThis.location?.origin;
     if (!api) throw new SeenbyError("bad_request", "api must be given outside a browser");
     this.userId = userId;
@@ -131,7 +134,10 @@ export class Seenby {
     return this.#listeners.add(type, listener);
   }
 
-  /** Connects and stays connected; also after close(), and after an end for good. */
+  /**
+   * Connects and stays connected; also after close(), and after an end for good. While it waits for
+   * the next attempt, that is made now.
+   */
   connect(): void {
     this.#closed = false;
     this.#forget ??= this.#watch();
@@ -189,7 +195,8 @@ export class Seenby {
     const answer = await this.#calls.call<{ rows_affected: number }>(
       "POST",
       "/api/v1/conversations/read",
-      { body: { user_id: this.userId, conversation_id, up_to_msg_id } },
+      // A long conversation takes its time.
+      { body: { user_id: this.userId, conversation_id, up_to_msg_id }, within: 60_000 },
     );
     return answer.rows_affected;
   }
@@ -292,7 +299,7 @@ export class Seenby {
     if (given === undefined) {
       const got = this.#shelf.get(key);
       const known = isPromise(got) ? await got : got;
-      this.#deviceId = known || crypto.randomUUID();
+      this.#deviceId = known || randomId();
       if (!known) void this.#shelf.set(key, this.#deviceId);
     } else {
       this.#deviceId = given;
@@ -320,6 +327,12 @@ export class Seenby {
     }
     this.#storing = undefined;
   }
+}
+
+/** Works on a page without TLS as well, where randomUUID() does not. */
+function randomId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** Pieces of up to 100 that fit into an address: servers take 8 KiB, and an id may need 192. */

@@ -126,7 +126,7 @@ export class Connection {
       const frame = JSON.parse(text) as Frame;
       if (typeof frame.type !== "string") throw new TypeError("it has no type");
       if (frame.type === "welcome") {
-        this.#heartbeat = frame.heartbeat * 1000;
+        this.#heartbeat = (Number(frame.heartbeat) || 30) * 1000;
         this.#listen();
       }
       this.ears.frame(frame);

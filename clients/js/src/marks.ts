@@ -214,7 +214,9 @@ export class Marks {
       entries.forEach((entry, index) => {
         entry.ref = undefined;
         const result = results[index];
+        // What is not answered is asked again, but not at once.
         if (result) this.#settle(entry, result);
+        else this.#wait(0, false);
       });
     } catch (error) {
       for (const entry of entries) entry.ref = undefined;

@@ -57,7 +57,10 @@ export class Stream {
   constructor(private readonly around: Surroundings) {}
 
   connect(): void {
-    if (this.#life) return;
+    if (this.#life) {
+      if (this.status === "waiting") this.#wake?.();
+      return;
+    }
     this.#failures = 0;
     const life = (this.#life = Symbol("life"));
     this.#turn({ status: "connecting" });

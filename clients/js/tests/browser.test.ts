@@ -59,7 +59,7 @@ test("a page that may not use localStorage works without", async () => {
     throw new DOMException("denied", "SecurityError");
   });
   await online();
-  expect([alice.status, alice.deviceId.length]).toEqual(["online", 36]);
+  expect([alice.status, alice.deviceId.length]).toEqual(["online", 32]);
 });
 
 test("offline: the connection is left at once; online: the pause is over at once", async () => {

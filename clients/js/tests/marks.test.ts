@@ -133,6 +133,7 @@ describe("by HTTP", () => {
     ["a proxy's 502", () => new Response("<html>", { status: 502 }), 500],
     ["a proxy's page", () => new Response("<html>"), 500],
     ["no network", () => new TypeError("failed to fetch"), 500],
+    ["an answer without results", () => answered(), 500],
     ["a mark that was not recorded", () => answered(bad("store_unavailable")), 500],
   ])(
     "%s: tried again after a pause with jitter and what Retry-After says",
@@ -156,6 +157,14 @@ describe("by HTTP", () => {
     void bob.mark({ msg_id: "m1" });
     await pace.pass(10_500);
     expect(calls).toHaveLength(2);
+  });
+
+  test("nobody waits longer than an hour, whatever Retry-After says", async () => {
+    const bob = client();
+    void bob.mark({ msg_id: "m1" });
+    await settled();
+    await calls[0]?.answer(failed(503, "draining", 1e12));
+    expect(pace.waits).toEqual([3_600_500]);
   });
 
   test("refused for good: gone, told, and the promise rejects", async () => {

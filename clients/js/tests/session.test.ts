@@ -102,11 +102,30 @@ describe("connecting", () => {
     expect(alice.status).toBe("waiting");
   });
 
-  test("connect() twice is one connection", async () => {
-    const [alice] = await online();
+  test("connect() twice is one connection; while it waits, it is tried at once", async () => {
+    const [alice, socket] = await online();
     alice.connect();
     await pace.pass(60);
     expect(gateway.sockets).toHaveLength(1);
+    socket.end(1006);
+    await settled();
+    alice.connect();
+    await settled();
+    expect(gateway.sockets).toHaveLength(2);
+    await pace.pass(5000);
+    expect(gateway.sockets).toHaveLength(2);
+  });
+
+  test("a fetch that is given is called as a function, as a browser's must be", async () => {
+    const owners: unknown[] = [];
+    const alice = client({
+      fetch: function (this: unknown) {
+        owners.push(this);
+        return Promise.resolve(Response.json({ count: 0 }));
+      },
+    });
+    await alice.unreadCounts();
+    expect(owners).toEqual([undefined]);
   });
 
   test("a clean close() waits for the gateway's part, and connect() may follow", async () => {
@@ -572,6 +591,8 @@ describe("what is given to a client", () => {
     [{ userId: "a b" }, "userId"],
     [{ userId: "x".repeat(65) }, "userId"],
     [{ userId: "alice", deviceId: "my laptop" }, "deviceId"],
+    [{ userId: "alice", gateway: "/ws" }, "gateway"],
+    [{ userId: "alice", gateway: "chat.example.com" }, "gateway"],
   ])("%o is refused by name", (options, name) => {
     expect(() => new Seenby({ api: "http://api.test", ...options })).toThrow(
       expect.objectContaining({ code: "bad_request", message: expect.stringContaining(name) }),
