@@ -38,6 +38,7 @@ from seenby.auth import make_authenticator
 from seenby.bus.absent import NoFeed
 from seenby.bus.kafka import KafkaFeed, KafkaPublisher
 from seenby.bus.kafka_messages import GroupMessages
+from seenby.bus.kafka_security import security_of
 from seenby.bus.memory import MemoryBus
 from seenby.chat import Chat
 from seenby.counts import Counts
@@ -196,11 +197,13 @@ def _choose_bus(
     publisher: Publisher | None = None
     feed: Feed | None = None
     if settings.kafka:
+        security = security_of(settings)
         publisher = KafkaPublisher(
             settings.kafka_brokers,
             settings.topic,
             updates_topic=settings.updates_topic,
             client_id=f"seenby-{settings.node}",
+            security=security,
         )
         if role != "api":
             feed = KafkaFeed(
@@ -211,6 +214,7 @@ def _choose_bus(
                 updates_topic=settings.updates_topic,
                 all_partitions=settings.gateway_partitions == "all",
                 metrics=metrics,
+                security=security,
             )
     elif role == "serve":
         bus = MemoryBus()
@@ -240,6 +244,7 @@ def _follow_messages(
         settings.node,
         chat.from_topic,
         metrics=metrics,
+        security=security_of(settings),
     )
     drain.push_async_callback(messages.close)
     messages.start()

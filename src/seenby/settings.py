@@ -1,106 +1,42 @@
 """Every setting: its variable, its form, its default, and what it is for.
 
-Forms are checked one by one here; whether settings fit together, and where they come from, is
-``config``'s. ``accepted`` completes "<variable> must be ..." and is all that is said about a
-wrong value: a value may hold a secret, if only by a slip.
+Forms (``forms``) are checked one by one here; whether settings fit together, and where they come
+from, is ``config``'s. ``accepted`` completes "<variable> must be ..." and is all that is said
+about a wrong value: a value may hold a secret, if only by a slip.
 """
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
+from pydantic import BaseModel, ConfigDict, Field
+
+from seenby.forms import (
+    Algorithms,
+    Brokers,
+    DatabaseUrl,
+    Days,
+    Host,
+    HttpUrl,
+    Mechanism,
+    Name,
+    Origins,
+    Protocol,
+    Secret,
+    SocketUrl,
+    Topic,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SECRET_BYTES_MIN = 32
 """A shared secret is at least as long as the hash's output (RFC 7518, section 3.2)."""
-
-
-def _matching(pattern: str) -> Callable[[str], str]:
-    match = re.compile(pattern).fullmatch
-
-    def check(value: str) -> str:
-        if match(value) is None:
-            raise ValueError
-        return value
-
-    return check
-
-
-def _split(value: object) -> object:
-    """The items of a comma list; a trailing comma does no harm."""
-    if not isinstance(value, str):
-        return value
-    return tuple(item.strip() for item in value.split(",") if item.strip())
-
-
-def _days(value: object) -> object:
-    return None if value == "off" else value
-
-
-def _port_of(text: str) -> int:
-    port = int(text)
-    if not 1 <= port <= 65535:  # noqa: PLR2004 -- the range of a port, as everybody knows it
-        raise ValueError
-    return port
-
-
-def _brokers(value: str) -> str:
-    """``host:port`` items; without a port the client library would guess one."""
-    items = [item.strip() for item in value.split(",")]
-    for item in items:
-        found = re.fullmatch(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", item, re.ASCII)
-        if found is None:
-            raise ValueError
-        _port_of(found[1])
-    return ",".join(items)
-
-
-def _origin(value: str) -> str:
-    """An origin as browsers send it: lower case, without the scheme's own port (RFC 6454)."""
-    found = re.fullmatch(
-        r"([a-z][a-z0-9+.-]*)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?", value.lower()
-    )
-    if found is None:
-        raise ValueError
-    scheme, host, port = found.groups()
-    if port is None or _port_of(port) == {"http": 80, "https": 443}.get(scheme):
-        return f"{scheme}://{host}"
-    return f"{scheme}://{host}:{int(port)}"
-
-
-Host = Annotated[str, AfterValidator(_matching(r"[A-Za-z0-9._:-]{1,253}"))]
-Topic = Annotated[str, AfterValidator(_matching(r"[A-Za-z0-9._-]{1,200}"))]
-Name = Annotated[str, AfterValidator(_matching(r"[A-Za-z0-9._-]{1,64}"))]
-DatabaseUrl = Annotated[
-    str,
-    AfterValidator(_matching(r"sqlite://.*|(?:mysql|mariadb)(?:\+[a-z]+)?://[^\s/]+/[^\s/?]+\S*")),
-]
-HttpUrl = Annotated[str, AfterValidator(_matching(r"https?://[^\s/?#@]+[^\s?#]*"))]
-SocketUrl = Annotated[str, AfterValidator(_matching(r"wss?://[^\s/?#]+[^\s?#]*"))]
-Brokers = Annotated[str, AfterValidator(_brokers)]
-Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split)]
-Algorithm = Literal["HS256", "RS256", "ES256"]
-Algorithms = Annotated[tuple[Algorithm, ...], BeforeValidator(_split)]
-Days = Annotated[Annotated[int, Field(ge=1, le=3650)] | None, BeforeValidator(_days)]
-Secret = Annotated[str, StringConstraints(strip_whitespace=False)]
 
 _BOOLEAN = "true or false (also 1, 0, yes, no, on, off)"
 _HOST = "a host name or an address, without a port"
 _TOPIC = "a name of up to 200 letters, digits, dots, underscores and hyphens"
 _NAME = "up to 64 letters, digits, dots, underscores and hyphens"
 _TEXT = "a text"
+_FILE = "a file that can be read"
 
 
 def _setting(variable: str, description: str, accepted: str, **more: Any) -> Any:
@@ -189,6 +125,55 @@ class Settings(BaseModel):
         _TOPIC,
         default="gateway-nodes",
     )
+    kafka_protocol: Protocol = _setting(
+        "KAFKA_SECURITY_PROTOCOL",
+        "How Kafka is spoken to: in the clear or by TLS (SSL), without or with a login (SASL).",
+        "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL",
+        default="PLAINTEXT",
+    )
+    sasl_mechanism: Mechanism = _setting(
+        "KAFKA_SASL_MECHANISM",
+        "How the login is proved. Only PLAIN shows the password to the broker.",
+        "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512",
+        default="SCRAM-SHA-512",
+    )
+    sasl_username: str = _setting(
+        "KAFKA_SASL_USERNAME", "The login's name at Kafka.", _TEXT, default=""
+    )
+    sasl_password: Secret = _setting(
+        "KAFKA_SASL_PASSWORD", "The login's password.", _TEXT, default="", repr=False
+    )
+    sasl_password_file: Path | None = _setting(
+        "KAFKA_SASL_PASSWORD_FILE",
+        "A file with that password, instead of KAFKA_SASL_PASSWORD.",
+        _FILE,
+        default=None,
+    )
+    kafka_ca_file: Path | None = _setting(
+        "KAFKA_SSL_CA_FILE",
+        "The authorities whose certificates the brokers may have. Default: the system's.",
+        "a PEM file with certificates",
+        default=None,
+    )
+    kafka_cert_file: Path | None = _setting(
+        "KAFKA_SSL_CERT_FILE",
+        "The certificate that seenby shows to brokers that ask for one.",
+        "a PEM file with certificates",
+        default=None,
+    )
+    kafka_key_file: Path | None = _setting(
+        "KAFKA_SSL_KEY_FILE",
+        "The private key of KAFKA_SSL_CERT_FILE.",
+        "a PEM file with the private key of KAFKA_SSL_CERT_FILE",
+        default=None,
+    )
+    kafka_key_password: Secret = _setting(
+        "KAFKA_SSL_KEY_PASSWORD",
+        "What opens KAFKA_SSL_KEY_FILE, if it is encrypted.",
+        _TEXT,
+        default="",
+        repr=False,
+    )
 
     # Where things are
 
@@ -256,7 +241,7 @@ class Settings(BaseModel):
     jwt_secret_file: Path | None = _setting(
         "SEENBY_JWT_SECRET_FILE",
         "A file with that secret, instead of SEENBY_JWT_SECRET.",
-        "a file that can be read",
+        _FILE,
         default=None,
     )
     jwt_key_file: Path | None = _setting(
@@ -409,6 +394,16 @@ class Settings(BaseModel):
     def kafka(self) -> bool:
         """Whether there is a Kafka to publish to and to read from."""
         return self.kafka_enabled and bool(self.kafka_brokers)
+
+    @property
+    def kafka_tls(self) -> bool:
+        """Whether Kafka is spoken to by TLS."""
+        return self.kafka_protocol.endswith("SSL")
+
+    @property
+    def kafka_login(self) -> bool:
+        """Whether seenby logs in at Kafka."""
+        return self.kafka_protocol.startswith("SASL")
 
 
 def in_url(host: str) -> str:

@@ -1,7 +1,18 @@
 // @ts-check
 // A user: the stream, each device and how far it is, and the newest events.
 
-import { ago, badge, counted, fact, id, make, moment, row, span, wideTable } from "./inspect-parts.js";
+import {
+  ago,
+  badge,
+  counted,
+  fact,
+  id,
+  make,
+  moment,
+  row,
+  span,
+  wideTable,
+} from "./inspect-parts.js";
 
 /** @import { DeviceSight, EventSight, SessionSight, UserSight } from "./inspect-api.js" */
 
