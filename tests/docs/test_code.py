@@ -50,8 +50,9 @@ LANGUAGES = {
     "sql",
 }
 
+# A command may stand within another one, so the words behind it are only looked at.
 SEENBY = re.compile(
-    r"(?:^|[(;&|]|\bbin/|^(?:[A-Z_]+=\S* )+) *seenby((?: +[^\s|;&)<>]+)+)", re.MULTILINE
+    r"(?:^|[(;&|]|\bbin/|^(?:[A-Z_]+=\S* )+) *seenby(?=((?: +[^\s|;&)<>]+)+))", re.MULTILINE
 )
 SCRIPT = re.compile(r"<script type=\"(?P<type>[a-z]+)\">\n(?P<text>.*?)</script>", re.DOTALL)
 
