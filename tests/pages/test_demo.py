@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
+# Too long for any line, and no markup though it looks like some.
+LONG = "<b>cake</b>" + "x" * 150
+
 OTHERS = ("Dan", "Eve", "Finn", "Gina")
 
 
@@ -48,19 +51,24 @@ def test_a_first_visit(browser: Browser, server: Seenby, width: int) -> None:
             hers.has_ticks(FIRST, "Sent")
 
         page.get_by_role("button", name="Write something as Ann").click()
-        page.keyboard.type("Bring cake")
+        page.keyboard.type(LONG)
         page.keyboard.press("Enter")
         for his in (his_phone, his_laptop):
-            his.has("Bring cake", "unread")
+            his.has(LONG, "unread")
             his.has_unread(2)
         his_phone.look()
+        # It begins with what is unread, and the rest is not seen before one gets there.
+        his_phone.has(FIRST, "read")
+        his_phone.has(LONG, "unread")
+        his_phone.message(LONG).hover()
+        page.mouse.wheel(0, 500)
 
         for his in (his_phone, his_laptop):
             his.has_unread(0)
-            his.has("Bring cake", "read")
+            his.has(LONG, "read")
             his.has(FIRST, "read")
         for hers in (phone, laptop):
-            hers.has_ticks("Bring cake", "Read")
+            hers.has_ticks(LONG, "Read")
             hers.has_ticks(FIRST, "Read")
         assert seen.visit.width_needed() == width
         seen.visit.shot(f"demo-{width}")

@@ -55,7 +55,12 @@ export class Card {
     part.text.setAttribute("aria-label", `Write as ${device.person}, on ${name}`);
     this.watcher = readOnVisible(device, {
       mark: (row) => ({ msg_id: row.getAttribute("data-message") ?? "" }),
+      root: part.screen,
     });
+    // Whoever scrolls away looks away.
+    new IntersectionObserver(([seen]) => {
+      if (looking === this && !seen?.isIntersecting) look(undefined);
+    }).observe(part.screen);
     part.look.addEventListener("click", () => look(looking === this ? undefined : this));
     part.mark.addEventListener("click", () => device.markAll());
     part.switch.addEventListener("click", () => device.turn(!device.network.on));
@@ -170,6 +175,13 @@ export class Card {
     if (!bar.parentElement) one(row, ".mine").append(bar);
   }
 
+  /** As chats do, it begins at the first message that is unread. */
+  begin() {
+    const first = one(this.element, "ol").querySelector('[data-fate="unread"]');
+    if (first instanceof HTMLElement) this.#part.screen.scrollTop = first.offsetTop;
+    this.watch();
+  }
+
   /** Looks at what is unread here. */
   watch() {
     for (const row of this.#rows.values()) {
@@ -188,7 +200,7 @@ function look(card) {
   looking = card;
   before?.watcher.disconnect();
   before?.redraw();
-  card?.watch();
+  card?.begin();
   card?.redraw();
 }
 

@@ -3,7 +3,7 @@
 // unasked: it is a log that is not live.
 
 const MOST = 200;
-const SHOWN_CHARACTERS = 600;
+const SHOWN_CHARACTERS = 400;
 
 /**
  * @typedef {object} Frame

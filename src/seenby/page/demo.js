@@ -104,17 +104,25 @@ function tellWhoIsAway() {
   const away = trying.length > 0 && trying.every(({ client }) => client.status !== "online");
   awaySince = away ? Math.min(awaySince, Date.now()) : Infinity;
   const place = one(document, "#away");
+  const told = !place.hidden;
   place.hidden = Date.now() < awaySince + PATIENCE_MS;
   const text = place.hidden ? "" : sentence();
   if (place.textContent !== text) place.textContent = text;
-  if (!place.hidden && missing === undefined) void hurryBack();
+  if (told && place.hidden) hurry();
+  else if (!place.hidden && missing === undefined) void hurryBack();
 }
 
-/** Devices wait longer and longer between attempts. Nobody who looks on wants to wait for that. */
+/**
+ * Devices wait longer and longer between attempts, and nobody who looks on wants to wait for that.
+ * A browser says this of its own network, and clients listen to it.
+ */
+function hurry() {
+  dispatchEvent(new Event("online"));
+}
+
 async function hurryBack() {
   try {
-    // A browser says the same of its own network, and clients listen to it.
-    if ((await fetch("/health")).ok) dispatchEvent(new Event("online"));
+    if ((await fetch("/health")).ok) hurry();
   } catch {
     // It is still away.
   }
