@@ -36,7 +36,7 @@ def erase(
     url = config.load().database_url
     require_current(url)
     if not yes:
-        if not sys.stdin.isatty():
+        if not _can_ask():
             raise BadInput("--yes", "given where nobody can be asked: this cannot be undone")
         if not typer.confirm(f"Erase {user}? This cannot be undone.", err=True):
             print("nothing is erased", file=sys.stderr)
@@ -46,3 +46,7 @@ def erase(
         while not store.erasing.step(user, limit=PIECE):
             work.advance()
     print(f"{user} is erased")
+
+
+def _can_ask() -> bool:
+    return sys.stdin.isatty()

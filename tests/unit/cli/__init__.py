@@ -1,0 +1,1 @@
+"""The command line, one part at a time."""
