@@ -5,18 +5,59 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import select
+import ssl
 import threading
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode, urlsplit
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
-from websockets.typing import Subprotocol
+from websockets.typing import Origin, Subprotocol
 
 from tests.servers.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+
+class _Turns(ssl.SSLSocket):
+    """A TLS connection that one thread at a time uses: before Python 3.13 ssl does not see to it.
+
+    websockets reads in a thread of its own; what it wrote while TLS read a session ticket got lost.
+    """
+
+    @property
+    def _turn(self) -> threading.Lock:
+        lock: threading.Lock = self.__dict__.setdefault("_turn_lock", threading.Lock())
+        return lock
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        while True:
+            with self._turn:
+                patience = self.gettimeout()
+                self.settimeout(0)
+                try:
+                    return super().recv(buflen, flags)
+                except ssl.SSLWantReadError:
+                    pass
+                finally:
+                    with contextlib.suppress(OSError):  # Closed meanwhile.
+                        self.settimeout(patience)
+            if not select.select([self], [], [], patience)[0]:
+                raise TimeoutError
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        with self._turn:
+            super().sendall(data, flags)
+
+
+def trusting(ca: Path) -> ssl.SSLContext:
+    """What a client by TLS trusts: one authority, and no other."""
+    context = ssl.create_default_context(cafile=ca)
+    context.sslsocket_class = _Turns
+    return context
 
 
 class Device:
@@ -28,6 +69,9 @@ class Device:
         device: the query's device_id; "" leaves it out.
         hello: None connects as a silent client; a dict asks for seenby.v1 and is sent as hello.
         token: goes into the Authorization header.
+        tls: what to trust at a wss:// address.
+        part: the query's part, for a load balancer.
+        origin: of the web page that connects.
     """
 
     def __init__(
@@ -38,8 +82,12 @@ class Device:
         *,
         hello: dict[str, Any] | None = None,
         token: str = "",
+        tls: ssl.SSLContext | None = None,
+        part: int | None = None,
+        origin: str | None = None,
     ) -> None:
-        query = urlencode({k: v for k, v in (("user_id", user), ("device_id", device)) if v})
+        said = {"user_id": user, "device_id": device} | ({} if part is None else {"part": part})
+        query = urlencode({name: value for name, value in said.items() if value != ""})
         self.frames: list[dict[str, Any]] = []
         self.closed: tuple[int, str] | None = None
         self._silent = hello is None
@@ -52,6 +100,8 @@ class Device:
                 open_timeout=10,
                 close_timeout=5,
                 compression=None,
+                ssl=tls,
+                origin=None if origin is None else Origin(origin),
                 ping_interval=None,
             )
         )
@@ -136,8 +186,9 @@ class Device:
 class Api:
     """Requests to one API over a connection of its own. For one thread."""
 
-    def __init__(self, url: str, token: str = "") -> None:
+    def __init__(self, url: str, token: str = "", *, tls: ssl.SSLContext | None = None) -> None:
         self._netloc = urlsplit(url).netloc
+        self._tls = tls
         self._headers = {"Content-Type": "application/json"}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
@@ -148,7 +199,11 @@ class Api:
     ) -> tuple[int, Any]:
         """Status and document of an answer; raises OSError or HTTPException without one."""
         if self._connection is None:
-            self._connection = http.client.HTTPConnection(self._netloc, timeout=30)
+            self._connection = (
+                http.client.HTTPConnection(self._netloc, timeout=30)
+                if self._tls is None
+                else http.client.HTTPSConnection(self._netloc, timeout=30, context=self._tls)
+            )
         try:
             raw = body if isinstance(body, str | bytes) or body is None else json.dumps(body)
             self._connection.request(method, path, raw, {**self._headers, **(headers or {})})

@@ -6,42 +6,25 @@ What differs from a reader's machine (addresses, folders) is replaced, nothing e
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from tests.docs.pages import DOCS, ROOT, Block, blocks_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ROOT = Path(__file__).parents[2]
-HOWTO = ROOT / "docs/howto"
-PARTS = re.compile(
-    r"^##+ (?P<heading>[^\n]+)$|^```(?P<language>\w+)\n(?P<text>.*?)^```$",
-    re.MULTILINE | re.DOTALL,
-)
+__all__ = ["HOWTO", "ROOT", "Block", "Shell", "block", "blocks"]
 
-
-class Block(NamedTuple):
-    """A block of a page, with the heading above it."""
-
-    heading: str
-    language: str
-    text: str
+HOWTO = DOCS / "howto"
 
 
 def blocks(page: str) -> list[Block]:
     """All blocks of docs/howto/*page*, in order."""
-    found: list[Block] = []
-    heading = ""
-    for part in PARTS.finditer((HOWTO / page).read_text(encoding="utf-8")):
-        if part["heading"]:
-            heading = part["heading"]
-        else:
-            found.append(Block(heading, part["language"], part["text"]))
-    return found
+    return list(blocks_of(HOWTO / page))
 
 
 def block(page: str, heading: str, language: str = "sh", number: int = 0) -> str:
