@@ -1,10 +1,15 @@
-"""docs/howto, the chat backends: each page is followed as it stands, against a real seenby."""
+"""docs/howto, the chat backends: each page is followed as it stands, against a real seenby.
+
+Beyond their page they are held to one rule that it states and does not show: a call that seenby
+refuses for good does not hold up those behind it.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,17 +20,17 @@ from tests.servers.ports import free_port
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    Follow = Callable[..., None]
+    Follow = Callable[[str, str], Reader]
 
 AWAY = "When seenby is away"
 
 
 @pytest.fixture
 def follow(tmp_path: Path) -> Iterator[Follow]:
-    """``follow(page, chat)``: be a reader of a page whose chat is started by that command."""
+    """``follow(page, chat)``: one who has done what a page says; *chat* is what goes on there."""
     readers: list[Reader] = []
 
-    def all_of(page: str, chat: str) -> None:
+    def all_of(page: str, chat: str) -> Reader:
         api, gateway, port = free_port(), free_port(), free_port()
         reader = Reader(
             tmp_path,
@@ -47,25 +52,58 @@ def follow(tmp_path: Path) -> Iterator[Follow]:
         reader.follow(blocks[:away])
         reader.stop("seenby serve")
         reader.follow(blocks[away:])
+        return reader
 
     yield all_of
     for reader in readers:
         reader.close()
 
 
+def refuse_one(reader: Reader, send: str, refused: str, taken: str) -> None:
+    """Send two messages, the first of which seenby has under another group; the second is told.
+
+    Args:
+        reader: who has followed a page.
+        send: the command that sends a message in the group ``team``.
+        refused: the id of the message that is sent next.
+        taken: the id of the one after it.
+    """
+
+    def call(words: str) -> dict[str, Any]:
+        command = f'curl -s -H "Authorization: Bearer $(seenby token --service)" {words}'
+        found: dict[str, Any] = json.loads(reader.run(reader.mine(command)))
+        return found
+
+    api = "http://localhost:8080/api/v1"
+    other = {"msg_id": refused, "conversation_id": "other", "sender_id": "zoe"}
+    call(f"""-X PUT {api}/conversations/other --json '{{"type": "group", "members": ["zoe"]}}'""")
+    assert call(f"{api}/messages --json '{json.dumps(other)}'")["success"]
+    for _ in range(2):
+        reader.run(reader.mine(send))
+    told = call(f'"{api}/messages/receipts?msg_id={refused}&msg_id={taken}"')["messages"]
+    assert [message["member_count"] for message in told] == [0, told[1]["member_count"]]
+    assert told[1]["member_count"] >= 9
+
+
+SEND = """
+curl http://localhost:3000/groups/team/messages -H "X-User: alice" --json '{"text": "?"}'
+"""
+
+
 def test_node(follow: Follow) -> None:
-    """The chat in Node answers what its page shows, also after seenby was away."""
-    follow("node.md", "node chat.mjs")
+    """The chat in Node does what its page shows; what is refused holds up nothing."""
+    refuse_one(follow("node.md", "node chat.mjs"), SEND, "m3", "m4")
 
 
 def test_django(follow: Follow) -> None:
-    """The chat in Django answers what its page shows, also after seenby was away."""
-    follow("django.md", "manage.py runserver")
+    """The chat in Django does what its page shows; what is refused holds up nothing."""
+    refuse_one(follow("django.md", "manage.py runserver"), SEND, "3", "4")
 
 
 def test_rails(follow: Follow) -> None:
-    """The models and the job for Rails do what their page shows, also after seenby was away."""
-    follow("rails.md", "a server that is not there")
+    """The models and the job for Rails do what their page shows; a refusal holds up nothing."""
+    reader = follow("rails.md", "a server that is not there")
+    refuse_one(reader, "ruby try.rb post team alice '?'", "3", "4")
 
 
 @pytest.mark.parametrize("name", ["django", "node", "rails"])

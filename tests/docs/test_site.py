@@ -8,9 +8,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from tests.docs.pages import ROOT
+from tests.pages.browser import chromium
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,8 +65,7 @@ def test_a_search_needs_no_network(site: Path, scheme: str) -> None:
     """A browser that reads the site from its files searches it, and asks nobody for anything."""
     asked: list[str] = []
     said: list[str] = []
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path="/usr/bin/chromium")
+    with chromium() as browser:
         page = browser.new_page(color_scheme="dark" if scheme == "dark" else "light")
         page.on("request", lambda request: asked.append(request.url))
         page.on("console", lambda message: said.append(message.text))
@@ -77,7 +76,6 @@ def test_a_search_needs_no_network(site: Path, scheme: str) -> None:
         page.get_by_text("matching documents").wait_for()
         page.locator(".md-search-result__item", has_text="Deploy").first.wait_for()
         palette = page.locator("body").get_attribute("data-md-color-scheme")
-        browser.close()
 
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
     assert said == []
