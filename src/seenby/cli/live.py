@@ -7,6 +7,7 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -35,7 +36,10 @@ LATEST_MAX = 100
 """Events that are kept to be shown; how many of them are depends on the terminal's height."""
 
 AROUND = 6
-"""Lines that are not events: the status, and the table's head and borders."""
+"""Lines that are not events: the status, and what is around the table."""
+
+WIDE = 80
+"""Columns from which on there is room for the conversation too."""
 
 RATE_OVER = 10.0
 """Seconds over which the rate is counted."""
@@ -66,7 +70,7 @@ class View:
         """Show it until the block ends; what is shown last stays."""
         console = console or Console()
         with Live(
-            get_renderable=lambda: self.picture(console.height),
+            get_renderable=lambda: self.picture(console.height, console.width),
             console=console,
             refresh_per_second=REFRESH_PER_SECOND,
         ):
@@ -93,38 +97,39 @@ class View:
         self._count += 1
         self._times.append(self._clock())
 
-    def picture(self, height: int) -> RenderableType:
-        """How it looks on a terminal of so many lines."""
+    def picture(self, height: int, width: int) -> RenderableType:
+        """How it looks on a terminal of so many lines and columns."""
         while self._times and self._times[0] <= self._clock() - RATE_OVER:
             self._times.popleft()
         status = Text.assemble((self._user, "bold"), "  ", self._state)
         place = "" if self._position is None else f"at {self._position.seq:,} of {self._head:,}, "
         rate = len(self._times) / RATE_OVER
         numbers = Text(f"{place}{self._count:,} events, {rate:.1f}/s", style="dim")
-        return Group(status, numbers, self._table(max(1, height - AROUND)))
+        return Group(status, numbers, self._table(max(1, height - AROUND), width))
 
-    def _table(self, rows: int) -> Table:
-        table = Table(expand=True, highlight=False)
+    def _table(self, rows: int, width: int) -> Table:
+        table = Table(box=SIMPLE_HEAD, expand=True, highlight=False, pad_edge=False)
         table.add_column("seq", justify="right", style="dim", no_wrap=True)
         table.add_column("time", style="dim", no_wrap=True)
         table.add_column("", no_wrap=True)
-        table.add_column("message", overflow="ellipsis", no_wrap=True, ratio=2)
-        table.add_column("conversation", overflow="ellipsis", no_wrap=True, ratio=2)
-        table.add_column("what", overflow="ellipsis", no_wrap=True, ratio=3)
+        table.add_column("what", overflow="ellipsis", no_wrap=True, ratio=2)
+        table.add_column("message", overflow="ellipsis", no_wrap=True, ratio=1)
+        if width >= WIDE:
+            table.add_column("conversation", overflow="ellipsis", no_wrap=True, ratio=1)
         for item in list(self._latest)[-rows:][::-1]:
-            table.add_row(*_row(item))
+            table.add_row(*_row(item)[: len(table.columns)])
         return table
 
 
 def _row(item: Item) -> tuple[Text, ...]:
     if isinstance(item, Reset):
-        words = "some events are no longer kept: an application loads anew"
-        cells = (f"{item.seq:,}", "", "↺", "", "", words)
+        words = "gap: an application loads anew"
+        cells = (f"{item.seq:,}", "", "↺", words, "", "")
     else:
         mark, words = _tick(item)
         seq = f"{item.seq:,}" if item.seq else "live"
         time = f"{item.pushed_at.astimezone():%H:%M:%S}"
-        cells = (seq, time, mark, item.msg_id, item.conversation_id, words)
+        cells = (seq, time, mark, words, item.msg_id, item.conversation_id)
     styles = ("", "", _STYLES.get(cells[2], ""), "", "", "")
     return tuple(Text(_printable(cell), style) for cell, style in zip(cells, styles, strict=True))
 
