@@ -262,6 +262,19 @@ def test_every_command_is_explained() -> None:
     assert told == set(commands(typer.main.get_command(cli.app), "seenby"))
 
 
+def test_every_revision_is_shown() -> None:
+    """docs/deploy.md shows what a first `seenby migrate` prints: each revision, with its words."""
+    folder = ROOT / "src/seenby/store/migrations/versions"
+    revisions = {
+        path.name.partition("_")[0]: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        for path in folder.glob("0*.py")
+    }
+    shown = re.findall(r"^applied (\d+): (.+)$", text_of("deploy.md"), re.MULTILINE)
+    assert shown == [
+        (revision, (words or "").splitlines()[0]) for revision, words in sorted(revisions.items())
+    ]
+
+
 def test_every_table_is_explained() -> None:
     """docs/explanation/architecture.md has a row for each table of the database, and no other."""
     told = re.findall(
