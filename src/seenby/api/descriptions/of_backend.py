@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from seenby import inputs
 from seenby.api import forms, shapes
 from seenby.api.descriptions.operation import CONVERSATION, CURSOR, LIMIT, SERVICE, USER, Operation
 from seenby.errors import BadInput, Conflict, Forbidden, NotFound, StoreUnavailable
+from seenby.model import USER_ID_MAX
+
+_NOBODY_OR_ID = {"type": "string", "maxLength": USER_ID_MAX, "pattern": "^[!-~]*$"}
 
 BACKEND: tuple[Operation, ...] = (
     Operation(
@@ -62,7 +64,7 @@ BACKEND: tuple[Operation, ...] = (
         "List the members of a conversation",
         (shapes.Members,),
         f"In the order of the ids. {SERVICE}",
-        (LIMIT, CURSOR._replace(schema=inputs.UserId)),
+        (LIMIT, CURSOR._replace(schema=_NOBODY_OR_ID)),
         refusals=(BadInput, Forbidden, NotFound, StoreUnavailable),
     ),
     Operation(
