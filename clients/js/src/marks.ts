@@ -70,11 +70,9 @@ export class Marks {
     } catch (error) {
       return quiet(Promise.reject(error as SeenbyError));
     }
-    const known = this.#entries.get(mark.msg_id);
-    const entry = known ?? this.#enter(mark);
+    const entry = this.#entries.get(mark.msg_id) ?? this.#enter(mark);
     entry.asked = true;
-    if (known) return known.promise;
-    if (this.#loaded) this.#keep(mark);
+    if (this.#loaded) this.#keep(entry.mark);
     this.#refused = false;
     this.pump();
     return entry.promise;

@@ -78,13 +78,29 @@ test("a page that is shown again asks whether the gateway is still there", async
   expect(gateway.last().saidOf("ping")).toHaveLength(1);
 });
 
+test("one who looks at the page again and again does not put off that nobody answers", async () => {
+  await online();
+  for (let look = 0; look < 4; look++) {
+    document.dispatchEvent(new Event("visibilitychange"));
+    await pace.pass(3000);
+  }
+  expect(alice.status).not.toBe("online");
+});
+
 test("after close() the page is left alone", async () => {
+  const heard = [window, document].map((place) => [
+    vi.spyOn(place, "addEventListener"),
+    vi.spyOn(place, "removeEventListener"),
+  ]);
   await online();
   void alice.close();
   window.dispatchEvent(new Event("online"));
   document.dispatchEvent(new Event("visibilitychange"));
   await settled();
   expect([alice.status, gateway.sockets.length]).toEqual(["closed", 1]);
+  const types = heard.map((calls) => calls.map(({ mock }) => mock.calls.map(([type]) => type)));
+  expect(types[0]?.[0]?.sort()).toEqual(["offline", "online", "storage"]);
+  for (const [added, removed] of types) expect(removed?.sort()).toEqual(added?.sort());
 });
 
 test("a mark of another tab's that stays in localStorage is sent by this one", async () => {

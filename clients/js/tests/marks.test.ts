@@ -119,6 +119,55 @@ describe("by HTTP", () => {
     expect(bob.pending).toEqual([]);
   });
 
+  test("what is marked while a request is under way goes with the next", async () => {
+    const bob = client();
+    void bob.mark({ msg_id: "m1" });
+    await settled();
+    void bob.mark({ msg_id: "m2" });
+    await settled();
+    expect(calls).toHaveLength(1);
+    await calls[0]?.answer(answered(good("m1")));
+    expect(ids(calls[1]?.body.receipts ?? [])).toEqual(["m2"]);
+  });
+
+  test("pauses grow with each failure, and are short again after a success", async () => {
+    const bob = client();
+    void bob.mark({ msg_id: "m1" });
+    const waits: number[] = [];
+    for (const answer of [
+      failed(503, "draining"),
+      failed(503, "draining"),
+      failed(503, "draining"),
+      answered(good("m1")),
+      failed(503, "draining"),
+    ]) {
+      await settled();
+      await calls.shift()?.answer(answer);
+      waits.push(...pace.waits);
+      await pace.pass(pace.waits[0] ?? 0);
+      if (!bob.pending.length) void bob.mark({ msg_id: "m2" });
+    }
+    expect(waits).toEqual([500, 1000, 2000, 500]);
+  });
+
+  test("after close() nothing is waited for", async () => {
+    const bob = client();
+    void bob.mark({ msg_id: "m1" });
+    await settled();
+    await calls[0]?.answer(failed(503, "draining"));
+    expect(pace.waits).toEqual([500]);
+    await bob.close();
+    expect(pace.waits).toEqual([]);
+  });
+
+  test("a token that does not hold says nothing of the mark", async () => {
+    const bob = client();
+    void bob.mark({ msg_id: "m1" });
+    await settled();
+    await calls[0]?.answer(answered(bad("token_expired")));
+    expect([told, ids(bob.pending), pace.waits]).toEqual([[], ["m1"], [500]]);
+  });
+
   test("a message that is marked twice is one mark", async () => {
     const bob = client();
     const first = bob.mark({ msg_id: "m1" });
@@ -229,14 +278,17 @@ describe("over the socket", () => {
     for (let n = 0; n < 150; n++) void bob.mark({ msg_id: `m${n}` });
     await settled();
     expect(sent()).toHaveLength(100);
+    void bob.mark({ msg_id: "m150" });
+    await settled();
+    expect(sent()).toHaveLength(100);
     for (const frame of sent().reverse()) answer(frame, good(String(frame["msg_id"])));
     await settled();
     expect(ids(sent() as never[]).slice(100)).toEqual(
-      Array.from({ length: 50 }, (_, n) => `m${100 + n}`),
+      Array.from({ length: 51 }, (_, n) => `m${100 + n}`),
     );
     for (const frame of sent().slice(100)) answer(frame, good(String(frame["msg_id"])));
     await settled();
-    expect([bob.pending, told.length, calls]).toEqual([[], 150, []]);
+    expect([bob.pending, told.length, calls]).toEqual([[], 151, []]);
   });
 
   test("what is under way when the socket breaks goes again, by HTTP while there is none", async () => {
@@ -255,6 +307,21 @@ describe("over the socket", () => {
     answer(sent()[0], good("m1"));
     await settled();
     expect(told).toEqual(["marked m1"]);
+  });
+
+  test("a pause that was for want of a network is over with the first welcome", async () => {
+    const bob = client();
+    void bob.mark({ msg_id: "m1" });
+    for (const wait of [500, 1000, 2000]) {
+      await settled();
+      await calls.shift()?.answer(new Error("no network"));
+      if (wait < 2000) await pace.pass(wait);
+    }
+    bob.connect();
+    await settled();
+    gateway.last().welcome();
+    await settled();
+    expect(sent()).toHaveLength(1);
   });
 
   test("via socket: nothing goes by HTTP, however long there is no socket", async () => {
@@ -390,6 +457,11 @@ describe("several tabs", () => {
     gateway.last().welcome();
     const socket = gateway.last();
     const gone = client({ storage, via: "socket" });
+    gone.connect();
+    await settled();
+    pace.chance = 0.9;
+    gateway.last().end(1001);
+    await settled();
     const promise = gone.mark({ msg_id: "m1" });
     await pace.pass(4999);
     expect(socket.saidOf("read")).toEqual([]);
@@ -496,7 +568,7 @@ describe("storage that takes its time", () => {
       },
       async go() {
         while (waiting.length) {
-          waiting.shift()?.();
+          waiting.pop()?.(); // The last first: nothing but the client keeps the order.
           await settled();
         }
       },
@@ -534,6 +606,8 @@ describe("storage that takes its time", () => {
     const { storage, go } = slow(memoryStorage());
     const bob = client({ storage });
     void bob.mark({ msg_id: "m1" });
+    await settled();
+    expect(calls).toEqual([]);
     await go();
     expect(calls).toHaveLength(1);
     expect(bob.status).toBe("idle");

@@ -203,12 +203,13 @@ describe("connecting again", () => {
   ])("%i ends for good, with an error", async (code, word) => {
     const [alice, socket] = await online({ token: () => "t" });
     socket.end(code, "a reason");
+    await settled();
+    expect(pace.waits).toEqual([]);
     await pace.pass(100_000);
     expect(gateway.sockets).toHaveLength(1);
     expect(statuses.at(-1)).toEqual({ status: "closed", code, reason: "a reason" });
     expect(errors).toEqual([expect.any(SeenbyError)]);
     expect(errors[0]).toMatchObject({ code: word, status: code, retriable: false });
-    expect(pace.waits).toEqual([]);
     alice.connect();
     await settled();
     expect(gateway.sockets).toHaveLength(2);
@@ -263,6 +264,8 @@ describe("connecting again", () => {
     const [alice, socket] = await online();
     alice.on("status", ({ status }) => void (status === "waiting" && alice.close()));
     socket.end(1006);
+    await settled();
+    expect(pace.waits).toEqual([]);
     await pace.pass(100_000);
     expect(gateway.sockets).toHaveLength(1);
     expect(pace.waits).toEqual([]);
@@ -547,6 +550,35 @@ describe("acknowledgements", () => {
     socket.tell({ type: "reset", epoch: "e1", seq: 20 });
     await pace.pass(1000);
     expect(socket.saidOf("ack")).toEqual([{ type: "ack", seq: 20 }]);
+  });
+});
+
+describe("another epoch", () => {
+  test("a position of the old one is acknowledged to nobody, and that of the reset is", async () => {
+    const [, socket] = await online();
+    socket.tell(...Array.from({ length: 30 }, (_, index) => receipt(index + 1)));
+    await pace.pass(200);
+    expect(socket.saidOf("ack")).toEqual([{ type: "ack", seq: 30 }]);
+    socket.end(4000);
+    await pace.pass(0);
+    gateway.last().welcome(40, "e2");
+    await pace.pass(200);
+    expect(gateway.last().saidOf("ack")).toEqual([]);
+    gateway.last().tell({ type: "reset", epoch: "e2", seq: 20 });
+    await pace.pass(200);
+    expect(gateway.last().saidOf("ack")).toEqual([{ type: "ack", seq: 20 }]);
+  });
+
+  test("its events are news, whatever their seq", async () => {
+    const [alice, socket] = await online();
+    const got = seqs(alice);
+    socket.tell(receipt(9));
+    socket.end(1006);
+    await pace.pass(1000);
+    gateway.last().welcome(2, "e2");
+    gateway.last().tell(receipt(1), receipt(1), receipt(2));
+    await settled();
+    expect([got, alice.position]).toEqual([[9, 1, 2], { epoch: "e2", seq: 2 }]);
   });
 });
 

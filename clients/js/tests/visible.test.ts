@@ -202,6 +202,8 @@ test("what stands for no message is looked at no more, and nothing is marked", a
 });
 
 test("unobserve() and disconnect() leave no timer and no listener; observe() may follow", async () => {
+  const added = vi.spyOn(window, "addEventListener");
+  const removed = vi.spyOn(window, "removeEventListener");
   const element = watch();
   const other = observed("m2");
   see(element, 100);
@@ -211,12 +213,18 @@ test("unobserve() and disconnect() leave no timer and no listener; observe() may
   expect(pace.waits).toEqual([1000]);
   watcher.disconnect();
   expect(pace.waits).toEqual([]);
-  focus(true);
-  expect(pace.waits).toEqual([]);
+  expect(removed.mock.calls).toEqual(added.mock.calls);
   watcher.observe(element);
   see(element, 100);
   await pace.pass(1000);
   expect(marks).toEqual([{ msg_id: "m1" }]);
+});
+
+test("what is exactly the threshold is enough, however it was computed", async () => {
+  const element = watch({ threshold: 0.6 });
+  see(element, 18 * 0.6, 18);
+  await pace.pass(1000);
+  expect(marks).toHaveLength(1);
 });
 
 test("an element that takes no room is not seen", async () => {
