@@ -19,7 +19,7 @@ import pytest
 import typer
 
 from seenby import cli
-from tests.docs.pages import ALL_PAGES, Block, all_blocks, blocks_of, name_of
+from tests.docs.pages import ALL_PAGES, ROOT, Block, all_blocks, blocks_of, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +32,7 @@ NODE = Path(sys.executable).with_name("node")
 LANGUAGES = {
     "text",
     # Looked at below.
+    "css",
     "html",
     "js",
     "json",
@@ -40,14 +41,13 @@ LANGUAGES = {
     "ruby",
     "sh",
     "ts",
-    "vue",
     "yaml",
     # Looked at where the programs that read them are started.
-    "css",
     "ini",
     "nginx",
     "properties",
     "sql",
+    "vue",
 }
 
 # A command may stand within another one, so the words behind it are only looked at.
@@ -119,6 +119,16 @@ def test_javascript_parses() -> None:
                 json.loads(script["text"])
     check = (NODE, "--check", "--input-type=module", "-")
     assert [said for block, text in scripts for said in complaints(block, text, *check)] == []
+
+
+@pytest.mark.parametrize("language", sorted({b.language for b in BLOCKS} & {"css", "jsx", "ts"}))
+def test_what_is_bundled_parses(language: str) -> None:
+    """What is shown as TypeScript, JSX or CSS is accepted by a bundler, without a warning."""
+    esbuild = ROOT / "clients/js/node_modules/.bin/esbuild"
+    loader = (esbuild, f"--loader={language}", "--log-level=warning")
+    for block in written_in(language):
+        done = subprocess.run(loader, input=block.text, check=False, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, ""), block.name
 
 
 def test_ruby_parses() -> None:
