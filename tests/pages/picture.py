@@ -18,7 +18,7 @@ def main() -> None:
         server = Seenby("serve", Path(folder), {}).start()
         try:
             with demo(browser, server) as seen:
-                seen.connected("Cleo", "Dan", "Eve", "Finn", "Gina")
+                seen.connected("Cleo", "Dan", "Eve", "Finn", "Gina", "Hana")
                 seen.device("Gina's phone").turn(on=False)
                 for reader in ("Dan", "Eve", "Finn"):
                     seen.device(f"{reader}'s phone").mark()

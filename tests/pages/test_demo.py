@@ -228,7 +228,7 @@ def test_two_visitors(browser: Browser, server: Seenby) -> None:
 
 def test_a_crowd(browser: Browser, server: Seenby) -> None:
     """The count of two thousand climbs live on both of the sender's devices, once a second."""
-    with demo(browser, server) as seen:
+    with demo(browser, server, reduced_motion="no-preference") as seen:
         hana = seen.both("Hana")
         for hers in hana:
             hers.has_ticks("Good morning all!", "Sent")

@@ -60,6 +60,24 @@ def test_a_server_that_is_killed(browser: Browser, server: Seenby) -> None:
         seen.visit.forgive(REFUSED)
 
 
+def test_a_database_that_is_new(browser: Browser, server: Seenby, tmp_path: Path) -> None:
+    """Where seenby has lost all it knew, the page tells it anew, and nothing is read any more."""
+    with demo(browser, server) as seen:
+        seen.connected("Ann", "Bob")
+        ann, bob = seen.device("Ann's phone"), seen.device("Bob's phone")
+        bob.mark()
+        ann.has_ticks(FIRST, "Read")
+        server.kill()
+        for file in tmp_path.glob("seenby.db*"):
+            file.unlink()
+        server.start()
+        bob.has_unread(1)
+        ann.has_ticks(FIRST, "Sent")
+        bob.mark()
+        ann.has_ticks(FIRST, "Read")
+        seen.visit.forgive(REFUSED)
+
+
 def test_a_gateway_that_cannot_be_reached(browser: Browser, tmp_path: Path) -> None:
     """The page says which gateway it cannot reach, and which settings that may be about."""
     nowhere = "ws://127.0.0.1:9"

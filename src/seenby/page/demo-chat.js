@@ -28,7 +28,10 @@ export class Chat {
   #messages;
   /** @type {Promise<void>} all that seenby is to be told, in order */
   #telling = Promise.resolve();
-  #open = false;
+  /** @type {(() => Promise<void>) | undefined} */
+  #open;
+  /** How often all of it is being said. */
+  #busy = 0;
 
   /**
    * @param {string} name
@@ -56,10 +59,20 @@ export class Chat {
    * @param {() => Promise<void>} [open] says who
    */
   open(open = () => this.#backend.open(this.id, this.type, this.members)) {
-    this.#open = true;
+    this.#open = open;
+    this.#busy++;
     // If that is refused so is each message, and then it is seen why.
     this.#telling = this.#telling.then(open).catch(() => undefined);
     for (const message of this.#messages) this.#tell(message);
+    this.#telling = this.#telling.then(() => {
+      this.#busy--;
+    });
+  }
+
+  /** seenby has lost its place, perhaps with its database: all of it is said again. */
+  again() {
+    if (this.#open && !this.#busy) this.open(this.#open);
+    return this.#telling;
   }
 
   /** When seenby knows all that was written so far. */

@@ -143,7 +143,10 @@ export class Device {
       if (status.status === "online" && !this.#asked) void this.#ask();
       this.changed();
     });
-    client.on("reset", () => this.#ask());
+    client.on("reset", async () => {
+      await this.#chat.again();
+      await this.#ask();
+    });
     client.on("marked", ({ msg_id }) => this.#know(msg_id));
     client.on("read_self", ({ msg_id }) => this.#know(msg_id));
     client.on("read_receipt", ({ msg_id, read, read_at }) => this.#counted(msg_id, read, read_at));
