@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seenby.client import FileStorage, Kept, Mark, MemoryStorage, Position
@@ -183,6 +183,8 @@ class TestFile:
         assert (tmp_path / "kept").stat().st_mode & 0o077 == 0
 
 
+# Each reopening waits for the disk, as long as that takes.
+@settings(deadline=None, max_examples=50)
 @given(
     st.lists(
         st.one_of(
