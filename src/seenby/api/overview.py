@@ -101,7 +101,7 @@ def _sight(node: Node, numbers: Numbers) -> NodeSight:
         started_at=stamp(node.started),
         seen_at=stamp(node.seen),
         lost=node.unseen_ms > LOST_MS,
-        clock_ahead_ms=numbers.clock - node.seen,
+        clock_ahead_ms=numbers.clock - node.seen if numbers.clock else 0,
         connections=numbers.connections,
         users=None if here is None else here.users,
         partitions=None if here is None else here.partitions,

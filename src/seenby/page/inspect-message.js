@@ -3,7 +3,7 @@
 
 import {
   after,
-  ago,
+  age,
   badge,
   counted,
   fact,
@@ -111,7 +111,12 @@ function published({ published: { state, at, since, by }, recorded_at }, now) {
   if (state === "waiting")
     return [
       badge("waiting in the outbox", "warn"),
-      make("span", {}, "since ", since === null ? "" : ago(since, now), by ? `, ${by} has it` : ""),
+      make(
+        "span",
+        {},
+        ...(since === null ? [] : ["since ", moment(since), ", for ", age(since, now)]),
+        by ? `; ${by} has it` : "",
+      ),
     ];
   if (state === "no_bus") return [make("strong", {}, "Not published:"), "there is no bus"];
   if (state === "unknown") return [make("strong", {}, "Published:"), "not known"];
@@ -141,7 +146,7 @@ function stepRow(step, recorded_at, now) {
     step.node === null
       ? step.last_seen_at === null
         ? "–"
-        : make("span", {}, "seen ", ago(step.last_seen_at, now))
+        : make("span", {}, "seen ", age(step.last_seen_at, now), " ago")
       : id(step.node),
   );
 }

@@ -2,12 +2,15 @@
 // All processes at a glance: what they do now, and how they are.
 
 import { Chart } from "./inspect-chart.js";
-import { ago, badge, byId, counted, id, make, row, span, wideTable } from "./inspect-parts.js";
+import { age, badge, byId, counted, id, make, row, span, wideTable } from "./inspect-parts.js";
 
 /** @import { NodeSight, Overview } from "./inspect-api.js" */
 
 /** Clocks that differ by more make the times of a receipt's way hard to compare. */
 const CLOCKS_DIFFER_MS = 1000;
+
+/** A process that is well writes its row every ten seconds at the least. */
+const SILENT_MS = 15_000;
 
 const LAG_MANY = 1000;
 
@@ -61,14 +64,14 @@ export class OverviewPart {
 
   /** @param {NodeSight} node @param {string} now */
   _row(node, now) {
+    const silent = Date.parse(now) - Date.parse(node.seen_at) > SILENT_MS;
     const apart = Math.abs(node.clock_ahead_ms) > CLOCKS_DIFFER_MS;
     const clock = `clock ${span(Math.abs(node.clock_ahead_ms))} ${node.clock_ahead_ms > 0 ? "ahead" : "behind"}`;
     const state = make(
       "span",
       {},
-      node.lost ? badge("lost", "bad") : badge("well", "good"),
-      node.lost ? " seen " : "",
-      node.lost ? ago(node.seen_at, now) : "",
+      node.lost ? badge("lost", "bad") : silent ? badge("silent", "warn") : badge("well", "good"),
+      ...(node.lost || silent ? [" seen ", age(node.seen_at, now), " ago"] : []),
       ...(node.bus === false ? [" ", badge("bus away", "warn")] : []),
       ...(apart && !node.lost ? [" ", badge(clock, "warn")] : []),
     );

@@ -125,14 +125,29 @@ export function moment(iso) {
 }
 
 /**
- * How long ago something was, by the server's clock.
+ * How long something has been so, by the server's clock; see grow().
  *
  * @param {string} iso
  * @param {string} now
  */
-export function ago(iso, now) {
-  const ms = Math.max(0, Date.parse(now) - Date.parse(iso));
-  return make("time", { datetime: iso, title: iso }, `${span(ms)} ago`);
+export function age(iso, now) {
+  return make("time", { datetime: iso, title: iso, "data-age": "" }, ageInWords(iso, now));
+}
+
+/**
+ * Bring all ages up to date.
+ *
+ * @param {Element} place
+ * @param {string} now
+ */
+export function grow(place, now) {
+  for (const each of place.querySelectorAll("time[data-age]"))
+    each.textContent = ageInWords(each.getAttribute("datetime") ?? now, now);
+}
+
+/** @param {string} iso @param {string} now */
+function ageInWords(iso, now) {
+  return span(Math.max(0, Date.parse(now) - Date.parse(iso)));
 }
 
 /**

@@ -1,18 +1,7 @@
 // @ts-check
 // A user: the stream, each device and how far it is, and the newest events.
 
-import {
-  ago,
-  badge,
-  counted,
-  fact,
-  id,
-  make,
-  moment,
-  row,
-  span,
-  wideTable,
-} from "./inspect-parts.js";
+import { age, badge, counted, fact, id, make, moment, row, wideTable } from "./inspect-parts.js";
 
 /** @import { DeviceSight, EventSight, SessionSight, UserSight } from "./inspect-api.js" */
 
@@ -79,7 +68,7 @@ function deviceRow(device, now) {
     sessions.length
       ? make("ul", { class: "sessions" }, ...sessions.map((each) => sessionItem(each, now)))
       : badge("offline"),
-    device.last_seen_at === null ? "–" : ago(device.last_seen_at, now),
+    device.last_seen_at === null ? "–" : make("span", {}, age(device.last_seen_at, now), " ago"),
   );
 }
 
@@ -89,7 +78,8 @@ function sessionItem(session, now) {
     "li",
     {},
     id(session.node),
-    ` for ${span(Math.max(0, Date.parse(now) - Date.parse(session.connected_at)))}`,
+    " for ",
+    age(session.connected_at, now),
     `, written to up to ${session.position}`,
     session.state === "live" ? "" : `, ${session.state.replace("_", " ")}`,
     session.silent ? ", silent" : "",

@@ -5,7 +5,7 @@
 import { Api, Trouble } from "./inspect-api.js";
 import { messageInWords, messagePart } from "./inspect-message.js";
 import { OverviewPart } from "./inspect-overview.js";
-import { byId, make } from "./inspect-parts.js";
+import { byId, grow, make } from "./inspect-parts.js";
 import { userInWords, userPart } from "./inspect-user.js";
 
 /** @import { MessageSight, Missing, UserSight } from "./inspect-api.js" */
@@ -54,7 +54,10 @@ let shown = "";
 /** @param {Wanted} sought @param {MessageSight | UserSight} found @param {string} now */
 function show(sought, found, now) {
   const same = JSON.stringify(found);
-  if (same === shown) return;
+  if (same === shown) {
+    grow(byId("found"), now);
+    return;
+  }
   shown = same;
   const message = "receipts" in found;
   byId("search-status").textContent = message ? messageInWords(found) : userInWords(found);

@@ -98,6 +98,7 @@ def test_a_row_of_another_version_hides_nobody() -> None:
     shown = seen(strange, node("m"))
     assert [each.node for each in shown.nodes] == ["n", "m"]
     assert shown.rates.marks_per_second == 10
+    assert shown.nodes[0].clock_ahead_ms == 0
 
 
 @pytest.mark.parametrize(
