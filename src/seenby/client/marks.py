@@ -188,7 +188,7 @@ class Marks:
             self._waiting.pop(msg_id, None)
         try:
             self._storage.drop_marks(done)
-        except OSError:
+        except Exception:  # Also the application's own storage; the queue has to go on.
             log.exception("marks that were answered stay in the storage, and are sent once more")
         for mark, outcome in final:
             try:

@@ -15,7 +15,7 @@ from tests.unit.client.gateway import HandPace, gateway
 from tests.unit.eventually import all_waiting, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Collection
     from pathlib import Path
 
     from aiohttp import web
@@ -342,3 +342,16 @@ class TestKeeping:
                 client.mark_later(msg_id="m1")
             assert client.pending == []
         assert b.api.batches == []
+
+    async def test_a_storage_that_cannot_forget_holds_up_nothing(self) -> None:
+        """What is still in it is sent once more by the next client, which does no harm."""
+
+        class Sticky(MemoryStorage):
+            def drop_marks(self, msg_ids: Collection[str]) -> None:
+                raise RuntimeError(f"{msg_ids} stay")
+
+        async with bench() as b, b.client(storage=Sticky()) as client:
+            for msg_id in ("m1", "m2"):
+                client.mark_later(msg_id=msg_id)
+                await client.marks_sent()
+        assert b.marked == ["m1", "m2"]
