@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from seenby.config import load
+from seenby.config import is_loopback, load, read
 from seenby.errors import ConfigError
 from seenby.settings import Settings, variables
 
@@ -519,3 +519,21 @@ def test_what_is_switched_off_is_warned_of() -> None:
 def test_only_load_makes_settings_that_fit_together() -> None:
     """Settings built by hand are forms only: what depends on others is left open."""
     assert Settings().node == ""
+
+
+def test_what_is_right_is_read_beside_what_is_wrong() -> None:
+    """For telling of both: what is wrong is at its default, and said as load() says it."""
+    wrong = {"SEENBY_API_PORT": "many", "SEENBY_GATEWAY_PORT": "9000", "SEENBY_NODES": "1"}
+    settings, found = read(wrong)
+    assert found == problems(**wrong)
+    assert (settings.api_port, settings.gateway_port) == (8080, 9000)
+    assert read({})[1] == []
+
+
+@pytest.mark.parametrize(
+    ("host", "only_here"),
+    [("localhost", True), ("127.0.0.9", True), ("::1", True), (EVERYWHERE, False), ("h", False)],
+)
+def test_which_hosts_only_this_machine_reaches(host: str, *, only_here: bool) -> None:
+    """A name that is not known to be one is taken for one that others reach."""
+    assert is_loopback(host) is only_here

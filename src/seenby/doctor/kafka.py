@@ -51,7 +51,10 @@ class Topic(NamedTuple):
 def look(settings: Settings) -> Iterator[Finding]:
     """The brokers and the topics."""
     if not settings.kafka:
-        yield ok(CHECK, "is not used: the bus is inside the process (KAFKA_BROKERS is not set)")
+        why = "KAFKA_BROKERS is not set"
+        if settings.kafka_brokers:
+            why = "READ_RECEIPT_KAFKA_ENABLED is false"
+        yield ok(CHECK, f"is not used: {why}. API and gateway then belong in one: seenby serve")
         return
     trouble = Trouble()
     client: dict[str, Any] = {

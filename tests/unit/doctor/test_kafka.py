@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from seenby import config
-from seenby.doctor.kafka import Topic, about_partitions, about_topic
+from seenby.doctor.kafka import Topic, about_partitions, about_topic, look
 
 GOOD = Topic(
     "read_receipt_events",
@@ -98,3 +98,20 @@ def test_partitions_are_the_same_everywhere(counts: dict[str, int], told: str) -
     found = list(about_partitions(topics, SETTINGS))
     assert [item.level for item in found] == (["warning"] if told else [])
     assert all(told in item.todo for item in found)
+
+
+@pytest.mark.parametrize(
+    ("environ", "why"),
+    [
+        ({}, "KAFKA_BROKERS is not set"),
+        (
+            {"KAFKA_BROKERS": "broker:9092", "READ_RECEIPT_KAFKA_ENABLED": "false"},
+            "READ_RECEIPT_KAFKA_ENABLED is false",
+        ),
+    ],
+)
+def test_without_kafka_nobody_is_asked(environ: dict[str, str], why: str) -> None:
+    """Which is well, and the setting that says so is named."""
+    [found] = look(config.load(environ))
+    assert found.level == "ok"
+    assert why in found.found
