@@ -32,7 +32,7 @@ function fragile(userId: string, more: Partial<Options> = {}): Seenby {
   return client(server, userId, {
     api: `http://127.0.0.1:${toApi.port}`,
     gateway: `ws://127.0.0.1:${toGateway.port}/ws`,
-    pace: fastPace(10),
+    pace: fastPace(8),
     ...more,
   });
 }
@@ -177,7 +177,7 @@ test.each([1, 2, 3, 4])(
     const got: string[] = [];
     const errors: Error[] = [];
     const open = (): Seenby => {
-      const page = fragile(user, { storage, pace: fastPace(20) });
+      const page = fragile(user, { storage });
       page.on("error", (error) => errors.push(error));
       page.on("reset", () => void got.push("reset"));
       page.on("read_receipt", async ({ msg_id }) => {

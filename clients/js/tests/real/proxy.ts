@@ -1,4 +1,6 @@
-// A network that can be broken: a TCP proxy to one port of this machine.
+// A network that can be broken: a TCP proxy to one port of this machine. It says that the gateway's
+// heart beats every 5 seconds and not every 30, so that a test need not wait so long to see a dead
+// network noticed.
 
 import { connect, createServer, type Server, type Socket } from "node:net";
 
@@ -54,7 +56,6 @@ export class Proxy {
   #accept(near: Socket): void {
     this.opened += 1;
     const far = connect(this.target, "127.0.0.1");
-    const swallowed = () => dead;
     let dead = this.#silent;
     for (const [from, to] of [
       [near, far],
@@ -62,16 +63,22 @@ export class Proxy {
     ] as const) {
       this.#sockets.add(from);
       from.setNoDelay(true);
-      from.on("data", (bytes) => {
+      from.on("data", (bytes: Buffer) => {
         dead ||= this.#silent;
-        if (!swallowed()) to.write(bytes);
+        if (!dead) to.write(from === far ? faster(bytes) : bytes);
       });
-      from.on("end", () => swallowed() || to.end());
+      from.on("end", () => dead || to.end());
       from.on("error", () => to.destroy());
       from.on("close", () => {
         this.#sockets.delete(from);
-        if (!swallowed() || from === near) to.destroy();
+        if (!dead || from === near) to.destroy();
       });
     }
   }
+}
+
+/** The welcome is one small packet, and what is written into it is as long as what was there. */
+function faster(bytes: Buffer): Buffer {
+  const text = bytes.toString("latin1");
+  return Buffer.from(text.replace('"heartbeat":30', '"heartbeat": 5'), "latin1");
 }
