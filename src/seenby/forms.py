@@ -76,7 +76,7 @@ DatabaseUrl = Annotated[
     str,
     AfterValidator(_matching(r"sqlite://.*|(?:mysql|mariadb)(?:\+[a-z]+)?://[^\s/]+/[^\s/?]+\S*")),
 ]
-HttpUrl = Annotated[str, AfterValidator(_matching(r"https?://[^\s/?#@]+[^\s?#]*"))]
+HttpUrl = Annotated[str, AfterValidator(_matching(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?"))]
 SocketUrl = Annotated[str, AfterValidator(_matching(r"wss?://[^\s/?#]+[^\s?#]*"))]
 Brokers = Annotated[str, AfterValidator(_brokers)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split)]

@@ -120,6 +120,10 @@ class TestApart:
                 },
             )
 
+            with closing(Api(f"http://127.0.0.1:{one.gateway_port}")) as stranger:
+                status, refused = stranger.request("GET", "/inspect/node?user_id=sender")
+                assert (status, refused["code"]) == (401, "unauthenticated")
+
             one.kill()
             found = inspect(looking, "messages/m1")
             [missing] = found["missing"]

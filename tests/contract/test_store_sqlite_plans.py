@@ -1,4 +1,4 @@
-"""How SQLite finds what is deleted: it counts no rows for a test, but tells its plan."""
+"""How SQLite finds what is deleted or asked about: it counts no rows, but tells its plan."""
 
 from __future__ import annotations
 
@@ -48,3 +48,26 @@ def test_a_row_to_be_deleted_is_found_by_its_whole_key(
     values = {name: "[]", "since": 0}
     plan = [row[3] for row in rows(store, f"EXPLAIN QUERY PLAN {statement(store)}", **values)]
     assert key in plan[0]
+
+
+LOOKS: dict[str, tuple[Callable[[SqlStore], str], str]] = {
+    "the event of a receipt": (
+        lambda s: s.inspecting.find_event,
+        "INDEX events_by_time (at=? AND user_id=?)",
+    ),
+    "a batch that waits": (
+        lambda s: s.inspecting.find_batch,
+        "INDEX outbox_by_created (created>? AND created<?)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("statement", "key"), LOOKS.values(), ids=LOOKS.keys())
+def test_what_operators_ask_about_is_found_by_its_time(
+    store: SqlStore, statement: Callable[[SqlStore], str], key: str
+) -> None:
+    """In indexes that are there for other reasons, and never by reading a whole stream."""
+    values = dict.fromkeys(("user_id", "msg_id", "reader_id", "named"), "")
+    times = dict.fromkeys(("at", "first", "last"), 0)
+    plan = rows(store, f"EXPLAIN QUERY PLAN {statement(store)}", **values, **times)
+    assert [key in row[3] for row in plan if row[3].startswith("SEARCH")] == [True]

@@ -247,6 +247,9 @@ class TestForms:
             ("SEENBY_GATEWAY_URL", "http://chat.example.com/ws"),
             ("SEENBY_GATEWAY_URL", "ws://chat.example.com/ws?token=x"),
             ("SEENBY_GATEWAY_URL", "ws:///ws"),
+            ("SEENBY_INSPECT_URL", "ws://10.0.0.5:8081"),
+            ("SEENBY_INSPECT_URL", "http://10.0.0.5:8081?x=1"),
+            ("SEENBY_INSPECT_URL", "http://user@10.0.0.5:8081"),
             ("SEENBY_NODE", "one/two"),
             ("SEENBY_AUTH", "JWT"),
             ("SEENBY_INSECURE", "2"),
@@ -299,6 +302,7 @@ class TestForms:
                 "sqlite:////var/lib/my data/seenby.db",
             ),
             ("SEENBY_GATEWAY_URL", "gateway_url", "wss://c.example/ws", "wss://c.example/ws"),
+            ("SEENBY_INSPECT_URL", "inspect_url", "https://gw.example/a", "https://gw.example/a"),
             ("SEENBY_JWT_LEEWAY", "jwt_leeway", "0.5", 0.5),
             (
                 "SEENBY_ALLOWED_ORIGINS",
