@@ -6,10 +6,21 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from seenby.client import Client, FileStorage, Mark, MemoryStorage, Pace
-from seenby.errors import BadInput, Forbidden, OwnMessage, SeenbyError
+from seenby.client.marks import Marks, Result, Results
+from seenby.errors import (
+    BadInput,
+    Forbidden,
+    OwnMessage,
+    SeenbyError,
+    StoreUnavailable,
+    Unauthenticated,
+)
 from tests.unit.client.api import FakeApi, fake_api, record_all, recorded, refusal
 from tests.unit.client.gateway import HandPace, gateway
 from tests.unit.eventually import all_waiting, eventually
@@ -355,3 +366,65 @@ class TestKeeping:
                 client.mark_later(msg_id=msg_id)
                 await client.marks_sent()
         assert b.marked == ["m1", "m2"]
+
+
+class Moods:
+    """Calls that are answered as drawn: whole requests fail, single marks are refused."""
+
+    def __init__(self, moods: list[int]) -> None:
+        self._moods = moods
+        self.sent: list[list[str]] = []
+
+    def _mood(self) -> int:
+        # When nothing is drawn any more, all is well.
+        return self._moods.pop() if self._moods else 0
+
+    async def call(self, _answer: object, _method: str, _path: str, *, body: Any) -> Results:
+        """One request."""
+        messages = [mark["msg_id"] for mark in body["receipts"]]
+        self.sent.append(messages)
+        await asyncio.sleep(0)
+        match self._mood():
+            case 1:
+                raise StoreUnavailable("away")
+            case 2:
+                raise Unauthenticated("no token")
+        return Results([self._result(msg_id) for msg_id in messages])
+
+    def _result(self, msg_id: str) -> Result:
+        match self._mood():
+            case 3:
+                return Result(success=False, code="store_unavailable", error="away")
+            case 4:
+                return Result(success=False, code="own_message", error="no")
+        return msgspec.convert(recorded({"msg_id": msg_id, "reader_id": "user456"}), Result)
+
+
+@given(st.lists(st.integers(0, 4), max_size=60), st.lists(st.integers(0, 12), max_size=20))
+def test_each_mark_is_answered_once_whatever_happens(moods: list[int], numbers: list[int]) -> None:
+    """With a receipt or a refusal; then nothing is kept of it, and nothing is sent of it again."""
+    storage = MemoryStorage()
+    told: list[str] = []
+
+    async def mark_all() -> None:
+        calls: Any = Moods(moods)
+        pace = Pace(sleep=lambda _: asyncio.sleep(0), random=lambda: 0.0)
+        marks = Marks(
+            calls,
+            lambda mark: {"msg_id": mark.msg_id},
+            storage,
+            {},
+            pace,
+            marked=lambda receipt: told.append(receipt.msg_id),
+            refused=lambda mark, _: told.append(mark.msg_id),
+        )
+        for number in dict.fromkeys(numbers):
+            marks.add(Mark(f"m{number}"))
+            if number % 3 == 0:
+                await asyncio.sleep(0)
+        await marks.empty()
+        await marks.close()
+
+    asyncio.run(mark_all())
+    assert sorted(told) == sorted({f"m{number}" for number in numbers})
+    assert storage.open("user456").marks == {}
