@@ -1,6 +1,6 @@
 // @ts-check
 // The page at /docs: which of its two parts is shown, and Swagger UI with the colours of the system.
-// The part is named by the address (#http, #messages); Swagger UI's own begin with #/.
+// The part is named by the address: #messages, or #/ and what Swagger UI puts behind it.
 
 import { channels } from "./docs-messages.js";
 
@@ -12,6 +12,7 @@ function element(id) {
 }
 
 const parts = { http: element("http-part"), messages: element("messages-part") };
+const addresses = { http: "#/", messages: "#messages" };
 /** @type {Set<string>} */
 const drawn = new Set();
 
@@ -40,12 +41,13 @@ const draw = {
 };
 
 async function show() {
-  const chosen = location.hash === "#messages" ? "messages" : "http";
+  const chosen = location.hash === addresses.messages ? "messages" : "http";
   for (const [name, part] of Object.entries(parts)) part.hidden = name !== chosen;
   for (const link of document.querySelectorAll(".parts a")) {
-    if (link.getAttribute("href") === `#${chosen}`) link.setAttribute("aria-current", "true");
+    if (link.getAttribute("href") === addresses[chosen]) link.setAttribute("aria-current", "true");
     else link.removeAttribute("aria-current");
   }
+  element("trouble").hidden = true;
   if (drawn.has(chosen)) return;
   drawn.add(chosen);
   try {

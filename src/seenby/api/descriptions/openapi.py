@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from seenby.api.descriptions.operation import Operation, Parameter
 
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
-
 _REFERENCE = "#/components/schemas/{name}"
 
 _TAGS = {
@@ -79,14 +77,12 @@ def document() -> dict[str, Any]:
         paths.setdefault(operation.path, {})[operation.method] = _described(operation)
     return {
         "openapi": "3.1.0",
-        "jsonSchemaDialect": DIALECT,
         "info": {
             "title": "seenby",
             "version": __version__,
             "description": _ABOUT,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": "/", "description": "Where this document came from."}],
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": paths,
         "components": {
