@@ -147,6 +147,8 @@ class Client:
                         await marks.empty()
             if self._stream is not None:
                 await self._stream.aclose()
+                # The next one may live on another event loop.
+                self._stream = None
         finally:
             await marks.close()
             await self._open_http.close()

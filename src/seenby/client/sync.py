@@ -25,7 +25,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import CancelledError
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from seenby.client.client import Client as AsyncClient
 
@@ -104,7 +104,9 @@ class Client:
 
     def __enter__(self) -> Self:
         """Open it: see seenby.client.Client."""
-        self._open()
+        self._refuse_itself()
+        with self._lock:
+            self._opened()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -113,10 +115,14 @@ class Client:
 
     def close(self) -> None:
         """Send what can be sent, acknowledge, and disconnect; the next use opens it again."""
+        self._refuse_itself()
+        # Who calls meanwhile waits, and opens it again: it is never open twice.
         with self._lock:
-            thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.close()
+            try:
+                if self._thread is not None:
+                    self._thread.close()
+            finally:
+                self._thread = None
 
     @property
     def position(self) -> Position | None:
@@ -239,7 +245,8 @@ class Client:
         async def begin() -> AsyncReceipts:
             return self._client.receipts(position, batch=batch, auto_ack=auto_ack, notice=notice)
 
-        return Receipts(self._call(begin), self._open())
+        stream, thread = self._begin(begin)
+        return Receipts(stream.result(), thread)
 
     def ack(self, item: Item) -> None:
         """The application has handled *item* and all before it."""
@@ -250,17 +257,28 @@ class Client:
         self._call(handled)
 
     def _call(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        return self._begin(work)[0].result()
+
+    def _begin(self, work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[_Answer[T], _Thread]:
         async def in_time() -> T:
             async with asyncio.timeout(self._timeout):
                 return await work()
 
-        return self._open().run(in_time())
-
-    def _open(self) -> _Thread:
+        self._refuse_itself()
         with self._lock:
-            if self._thread is None:
-                self._thread = _Thread(self._client)
-            return self._thread
+            thread = self._opened()
+            return _Answer(thread.submit(in_time())), thread
+
+    def _opened(self) -> _Thread:
+        if self._thread is None:
+            self._thread = _Thread(self._client)
+        return self._thread
+
+    def _refuse_itself(self) -> None:
+        """Whoever is called by the client may not wait for it: not for its lock either."""
+        thread = self._thread
+        if thread is not None and thread.is_current:
+            raise RuntimeError("a function that the client calls must not call the client")
 
 
 class Receipts:
@@ -323,6 +341,23 @@ class _Closed(RuntimeError):  # noqa: N818 -- applications know it as a RuntimeE
     """The thread takes nothing any more."""
 
 
+class _Answer(Generic[T]):
+    """What comes of something that was begun."""
+
+    def __init__(self, done: Future[T]) -> None:
+        self._done = done
+
+    def result(self) -> T:
+        """Wait for it; whoever is interrupted leaves nothing going on."""
+        try:
+            return self._done.result()
+        except CancelledError:
+            raise _Closed("the client was closed meanwhile") from None
+        except BaseException:
+            self._done.cancel()
+            raise
+
+
 class _Thread:
     """A thread with an event loop on which one client is open."""
 
@@ -346,13 +381,18 @@ class _Thread:
             self._thread.join(CLOSE_WITHIN)
             raise
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller is in this thread."""
+        return threading.current_thread() is self._thread
+
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Begin to do *work* in the thread."""
         with self._lock:
             wrong = ""
             if os.getpid() != self._process:
                 wrong = "this client belongs to another process: make a new one after a fork"
-            elif threading.current_thread() is self._thread:
+            elif self.is_current:
                 wrong = "a function that the client calls must not call the client"
             if not wrong and not self._closed:
                 return asyncio.run_coroutine_threadsafe(work, self._loop)
@@ -360,15 +400,8 @@ class _Thread:
         raise RuntimeError(wrong) if wrong else _Closed("the client is closed")
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """What *work* returns; whoever is interrupted leaves nothing going on."""
-        done = self.submit(work)
-        try:
-            return done.result()
-        except CancelledError:
-            raise _Closed("the client was closed meanwhile") from None
-        except BaseException:
-            done.cancel()
-            raise
+        """What *work* returns."""
+        return _Answer(self.submit(work)).result()
 
     def close(self) -> None:
         """Close the client and end the thread."""

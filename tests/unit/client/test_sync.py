@@ -313,6 +313,46 @@ class TestLife:
             client.close()
             assert client_threads() == []
 
+    def test_one_that_is_opened_again_goes_on_where_it_was(self, servers: Servers) -> None:
+        """Also its stream, on another event loop."""
+        client = servers.client(device_id="d")
+        for seq in (1, 2):
+            with ThreadPoolExecutor(1) as pool:
+                stream = client.receipts(auto_ack=False)
+                first = pool.submit(stream.get)
+                visit = servers.welcome(seq)
+                assert visit.hello.get("seq") == (seq - 1 or None)
+                servers.do(visit.push(seq))
+                client.ack(first.result(10))
+            client.close()
+            assert list(stream) == []
+        assert client.position == Position("e1", 2)
+
+    def test_it_is_never_open_twice(self, servers: Servers, tmp_path: Path) -> None:
+        """Whoever calls while it is being closed waits, and opens it again."""
+        client = servers.client(storage=FileStorage(tmp_path / "kept"))
+        stop = threading.Event()
+
+        def mark(thread: int) -> int:
+            count = 0
+            while not stop.is_set():
+                client.mark_later(msg_id=f"m{thread}-{count}")
+                count += 1
+            return count
+
+        with ThreadPoolExecutor(4) as pool:
+            marking = [pool.submit(mark, number) for number in range(4)]
+            for _ in range(10):
+                before = len(servers.api.batches)
+                wait_until("some are sent", lambda: len(servers.api.batches) > before)  # noqa: B023 -- at once
+                client.close()
+            stop.set()
+            counts = [found.result(10) for found in marking]
+        client.marks_sent()
+        client.close()
+        sent = {msg_id for batch in servers.api.batches for msg_id in batch}
+        assert len(sent) == sum(counts)
+
     def test_one_that_is_forgotten_is_closed(self, servers: Servers) -> None:
         """Its thread and its connections go with it."""
         client = servers.client()
