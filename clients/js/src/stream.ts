@@ -101,10 +101,10 @@ export class Stream {
     for (;;) {
       this.#welcomedAt = undefined;
       const ending = await this.#connectOnce(life);
+      if (this.#life !== life) return;
       this.connection = undefined;
       this.#ackOff?.();
       this.#ackOff = undefined;
-      if (this.#life !== life) return;
       const { code, reason } = ending;
       const final = ending.final ?? this.#expired(ending);
       if (final) {

@@ -272,6 +272,38 @@ describe("connecting again", () => {
   });
 });
 
+describe("closed and connected again", () => {
+  test("what the first attempt was still waiting for does not disturb the second", async () => {
+    const tokens: ((token: string) => void)[] = [];
+    const answers: ((answer: Response) => void)[] = [];
+    const alice = client({
+      gateway: undefined,
+      token: () => new Promise<string>((resolve) => tokens.push(resolve)),
+      fetch: () => new Promise<Response>((resolve) => answers.push(resolve)),
+    });
+    alice.connect();
+    await settled();
+    tokens[0]?.("t");
+    await settled();
+    void alice.close();
+    alice.connect();
+    await settled();
+    tokens[1]?.("t");
+    await settled();
+    const found = () => Response.json({ url: "ws://gateway.test/ws" });
+    answers[1]?.(found());
+    await settled();
+    gateway.last().welcome();
+    answers[0]?.(found());
+    await settled();
+    expect(gateway.sockets).toHaveLength(1);
+    gateway.last().tell(receipt(1));
+    await pace.pass(200);
+    expect(gateway.last().saidOf("ack")).toHaveLength(1);
+    expect(alice.status).toBe("online");
+  });
+});
+
 describe("a network that is dead", () => {
   test("a silent heartbeat is asked about; without a word in ten seconds it is left", async () => {
     const [alice, socket] = await online();
