@@ -68,7 +68,10 @@ class Latency(msgspec.Struct, frozen=True):
 
 
 class Rates(msgspec.Struct, frozen=True):
-    """What all processes together have done in the last seconds."""
+    """What all processes together have done in the last seconds.
+
+    Deliveries are events that were pushed to a device at least, however many there were.
+    """
 
     marks_per_second: float
     published_per_second: float

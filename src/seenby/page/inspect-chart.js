@@ -14,16 +14,15 @@ export class Chart {
   /**
    * @param {string} title
    * @param {(value: Value) => string} inWords
-   * @param {{lines?: string[], steep?: boolean}} form names of the lines, where there are several;
-   *   steep: each tenfold is as high as the one before
+   * @param {{lines?: number, steep?: boolean}} form how many lines; steep: each tenfold is as high
+   *   as the one before
    */
-  constructor(title, inWords, { lines = [""], steep = false } = {}) {
+  constructor(title, inWords, { lines = 1, steep = false } = {}) {
     this.inWords = inWords;
     this.title = title;
-    this.lines = lines;
     this.steep = steep;
     /** @type {Value[][]} */
-    this.points = lines.map(() => []);
+    this.points = Array.from({ length: lines }, () => []);
     this.value = make("p", { class: "value" });
     this.drawing = document.createElementNS(SVG, "svg");
     this.drawing.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
@@ -46,11 +45,7 @@ export class Chart {
     });
     const said = values.map((value) => this.inWords(value)).join(" · ");
     this.value.textContent = said;
-    const names = this.lines.filter(Boolean).join(" and ");
-    this.drawing.setAttribute(
-      "aria-label",
-      `${this.title}${names && `, ${names}`}: ${said}. ${this._range()}`,
-    );
+    this.drawing.setAttribute("aria-label", `${this.title}: ${said}. ${this._range()}`);
     this._draw();
   }
 

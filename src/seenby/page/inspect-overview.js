@@ -23,8 +23,8 @@ const latency = (value) => (value === null ? "–" : `≤ ${span(value)}`);
 export class OverviewPart {
   constructor() {
     this.marks = new Chart("Marks", rate);
-    this.deliveries = new Chart("Deliveries", rate);
-    const lines = { lines: ["half", "99 %"], steep: true };
+    this.deliveries = new Chart("Events pushed", rate);
+    const lines = { lines: 2, steep: true };
     this.push = new Chart("Mark to push, half · 99 %", latency, lines);
     this.ack = new Chart("Mark to ack, half · 99 %", latency, lines);
     this.outbox = new Chart("Waiting to be published", (value) =>
@@ -89,7 +89,7 @@ export class OverviewPart {
           ? `partitions ${ranges(partitions)}`
           : "none yet",
       lag === null ? "–" : many ? badge(counted(lag, "record", "records"), "warn") : String(lag),
-      `${rate(node.marks_per_second)} marks, ${rate(node.deliveries_per_second)} deliveries`,
+      `${rate(node.marks_per_second)} marks, ${rate(node.deliveries_per_second)} pushed`,
       span(Date.parse(node.seen_at) - Date.parse(node.started_at)),
       node.version,
     );

@@ -60,7 +60,7 @@ function show(sought, found, now) {
   }
   shown = same;
   const message = "receipts" in found;
-  byId("search-status").textContent = message ? messageInWords(found) : userInWords(found);
+  say("search-status", message ? messageInWords(found) : userInWords(found));
   const parts = message
     ? messagePart(found, now, (user_id) => link("user", user_id))
     : userPart(found, now, (msg_id) => link("message", msg_id));
@@ -102,11 +102,19 @@ function clear() {
   byId("found").replaceChildren();
 }
 
+/** Say something that screen readers read out: once, while it stays the same.
+ *
+ * @param {string} place
+ * @param {string} text
+ */
+function say(place, text) {
+  if (byId(place).textContent !== text) byId(place).textContent = text;
+}
+
 /** @param {string} text "": none */
 function tell(text) {
-  const place = byId("trouble");
-  if (place.textContent !== text) place.textContent = text;
-  place.hidden = !text;
+  say("trouble", text);
+  byId("trouble").hidden = !text;
 }
 
 let turn = 0;
@@ -151,8 +159,11 @@ async function once(sought, current) {
     if (!(error instanceof Trouble)) throw error;
     if (!current()) return;
     tell(error.message);
+    if (error.status !== 401 && error.status !== 403) return;
     // A token that does not hold will not hold in two seconds either.
-    if (error.status === 401 || error.status === 403) turn++;
+    turn++;
+    api.locked = true;
+    byId("token-form").hidden = false;
   }
 }
 
