@@ -67,7 +67,7 @@ def of(operation: Operation) -> Document:
 
 def codes_in(answer: Document) -> set[str]:
     """The codes with which an answer may refuse."""
-    content = resolved(answer)["content"].get("application/json", {"schema": {}})
+    content = resolved(answer).get("content", {}).get("application/json", {"schema": {}})
     codes = content["schema"].get("properties", {}).get("code", {}).get("enum", [])
     return set(codes)
 

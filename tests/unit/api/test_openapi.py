@@ -198,6 +198,20 @@ async def test_a_good_request_is_answered_as_described(chat: Api, operation: Ope
             assert method != "HEAD" or body == b""
 
 
+@pytest.mark.parametrize("path", ["/openapi.json", "/asyncapi.json"])
+async def test_a_description_is_not_sent_twice(chat: Api, path: str) -> None:
+    """Who has a description already is told so, as it is described; anyone may read it."""
+    async with everything(chat) as api:
+        first = await api.response("GET", path)
+        assert first.status == 200
+        known = {"If-None-Match": first.headers["ETag"]}
+        again = await api.response("GET", path, headers=known)
+        found = described.operation("GET", path)
+        assert found is not None
+        assert (again.status, await again.read()) == (304, b"")
+        assert described.differences(found, 304, dict(again.headers), b"") == []
+
+
 # Bodies
 
 

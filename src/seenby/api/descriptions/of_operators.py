@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from seenby.api import shapes
-from seenby.api.descriptions.operation import Operation
+from seenby.api.descriptions.operation import Operation, Parameter
 
 _DOCUMENT = {"type": "object"}
+_KNOWN = Parameter(
+    "If-None-Match",
+    "The `ETag` of what the caller has: if it is still the same, it is answered with 304.",
+    {"type": "string"},
+    within="header",
+)
 
 
 OPERATORS: tuple[Operation, ...] = (
@@ -48,6 +54,7 @@ OPERATORS: tuple[Operation, ...] = (
         "Descriptions",
         "Read this description",
         (_DOCUMENT,),
+        parameters=(_KNOWN,),
         stored=False,
         public=True,
     ),
@@ -59,6 +66,7 @@ OPERATORS: tuple[Operation, ...] = (
         "Read the description of the socket and the topics",
         (_DOCUMENT,),
         "In AsyncAPI 3.0.",
+        (_KNOWN,),
         stored=False,
         public=True,
     ),

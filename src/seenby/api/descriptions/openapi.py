@@ -123,6 +123,8 @@ def _described(operation: Operation) -> dict[str, Any]:
     if operation.name == "ready":
         answers["503"] = {**answers["200"], "description": "A part does not answer."}
         answers["503"]["headers"] = {"Retry-After": _RETRY_AFTER}
+    if operation.tag == "Descriptions":
+        answers["304"] = {"description": "The caller has it already."}
     for status, kinds in refusals_of(operation).items():
         answers[str(status)] = {"$ref": f"#/components/responses/{_name_of(kinds)}"}
     described: dict[str, Any] = {
