@@ -124,6 +124,8 @@ def test_no_metric_is_invented() -> None:
             r"\b(?:seenby_[a-z_]+|read_receipt_\w+_total)\b", page.read_text(encoding="utf-8")
         )
     }
+    # A user of the database, in the guides for MariaDB.
+    found.discard("seenby_migrate")
     assert found - families() == set()
 
 
