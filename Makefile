@@ -34,7 +34,7 @@ test: servers setup-dev setup-js ## Install what the tests need, then run all of
 
 setup: $(VENV)/.setup ## Make .venv with the seenby command
 setup-dev: $(VENV)/.setup-dev ## The same, with the tools for tests and checks
-setup-js: $(JS)/node_modules/.installed ## What builds and tests the JavaScript client
+setup-js: $(JS)/node_modules/.installed vendor/node_modules/.installed ## What builds and tests the JavaScript
 
 servers: ## Install the real servers the tests start (MariaDB, Kafka)
 	scripts/install-test-servers
@@ -75,8 +75,8 @@ lock: setup-dev ## Pin the newest versions that pyproject.toml allows
 		-o requirements-build.txt pyproject.toml
 
 clean: ## Remove what make made here (the Kafka cache outside stays)
-	rm -rf $(VENV) build dist site artefacts $(JS)/node_modules $(JS)/dist src/seenby.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
-		.import_linter_cache
+	rm -rf $(VENV) build dist site artefacts $(JS)/dist src/seenby.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+		.import_linter_cache $(JS)/node_modules vendor/node_modules
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -97,7 +97,7 @@ $(VENV)/.setup-dev: $(VENV)/.setup requirements-dev.txt
 	@touch $@
 
 # .venv's own Node and npm: a system's are often too old, or missing.
-$(JS)/node_modules/.installed: $(VENV)/.setup-dev $(JS)/package.json $(JS)/package-lock.json
-	@echo "Installing the packages of $(JS) ..."
-	@cd $(JS) && PATH="$(abspath $(BIN)):$$PATH" npm ci --silent --no-audit --no-fund
+%/node_modules/.installed: %/package.json %/package-lock.json $(VENV)/.setup-dev
+	@echo "Installing the packages of $* ..."
+	@cd $* && PATH="$(abspath $(BIN)):$$PATH" npm ci --silent --no-audit --no-fund
 	@touch $@
