@@ -180,7 +180,7 @@ class Settings(BaseModel):
     database_url: DatabaseUrl = _setting(
         "SEENBY_DATABASE_URL",
         "The database, which is the truth.",
-        "sqlite:///FILE or mysql://USER:PASSWORD@HOST:PORT/DATABASE",
+        "sqlite:///FILE or mysql://USER:PASSWORD@HOST:PORT/DATABASE (with ?ssl_ca=FILE: by TLS)",
         default="sqlite:///seenby.db",
         repr=False,
     )

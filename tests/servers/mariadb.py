@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, unquote, urlsplit
 
 import pymysql
@@ -23,15 +23,20 @@ from tests.servers.ports import free_port
 from tests.servers.process import ServerError, ServerProcess
 from tests.servers.wait import wait_until
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 GIVEN_URL = "SEENBY_TEST_MARIADB_URL"
-USER = "seenby"
+USER = "tests"
 START_TRIES = 5
 
 
 class MariaDB:
     """One MariaDB server, started by :meth:`launch` or given by :meth:`given`."""
 
-    def __init__(self, url: str, directory: Path | None = None) -> None:
+    def __init__(
+        self, url: str, directory: Path | None = None, options: Sequence[str] = ()
+    ) -> None:
         parts = urlsplit(url)
         self.host = parts.hostname or "127.0.0.1"
         self.port = parts.port or 3306
@@ -39,7 +44,7 @@ class MariaDB:
         self.password = unquote(parts.password or "")
         self._directory = directory
         self._databases: list[str] = []
-        self._process = None if directory is None else self._make_process(directory)
+        self._process = None if directory is None else self._make_process(directory, options)
 
     @classmethod
     def given(cls) -> Self | None:
@@ -48,8 +53,11 @@ class MariaDB:
         return cls(url) if url else None
 
     @classmethod
-    def launch(cls) -> Self:
+    def launch(cls, options: Sequence[str] = ()) -> Self:
         """Make a fresh server and return when it answers.
+
+        Args:
+            options: of the server, such as --ssl-cert; they overrule our own.
 
         Raises:
             ServerError: MariaDB is not installed or did not start; the text says which.
@@ -59,15 +67,15 @@ class MariaDB:
             _install_data(directory)
             password = secrets.token_hex(8)
             _write_grants(directory, password)
-            return cls._first_start(directory, password)
+            return cls._first_start(directory, password, options)
         except BaseException:
             shutil.rmtree(directory, ignore_errors=True)
             raise
 
     @classmethod
-    def _first_start(cls, directory: Path, password: str) -> Self:
+    def _first_start(cls, directory: Path, password: str, options: Sequence[str]) -> Self:
         for _ in range(START_TRIES - 1):
-            server = cls(f"mysql://{USER}:{password}@127.0.0.1:{free_port()}", directory)
+            server = cls(f"mysql://{USER}:{password}@127.0.0.1:{free_port()}", directory, options)
             try:
                 server.start()
             except ServerError as error:
@@ -75,7 +83,7 @@ class MariaDB:
                     raise
             else:
                 return server
-        server = cls(f"mysql://{USER}:{password}@127.0.0.1:{free_port()}", directory)
+        server = cls(f"mysql://{USER}:{password}@127.0.0.1:{free_port()}", directory, options)
         server.start()
         return server
 
@@ -170,7 +178,7 @@ class MariaDB:
         with closing(connection), connection.cursor() as cursor:
             cursor.execute(statement)
 
-    def _make_process(self, directory: Path) -> ServerProcess:
+    def _make_process(self, directory: Path, options: Sequence[str]) -> ServerProcess:
         command = [
             _program("mariadbd"),
             "--no-defaults",
@@ -193,6 +201,7 @@ class MariaDB:
             "--key-buffer-size=1M",
             "--performance-schema=0",
             "--max-connections=200",
+            *options,
         ]
         return ServerProcess("MariaDB", command, directory / "log")
 

@@ -12,10 +12,12 @@ from __future__ import annotations
 import contextlib
 import importlib
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from seenby import pem
 from seenby.errors import ConfigError, SchemaError, StoreUnavailable
 from seenby.store.connections import Fault
 from seenby.store.statements import ID
@@ -108,11 +110,13 @@ class Mysql:
     """A database on a MySQL or MariaDB server.
 
     Args:
-        url: ``mysql://user:password@host:port/database``.
+        url: ``mysql://user:password@host:port/database``. With ``?ssl_ca=FILE`` the server is
+            spoken to by TLS only, and its certificate and host name are checked; ``ssl_cert`` and
+            ``ssl_key`` show it a certificate of ours.
         driver: ``mysqldb`` (mysqlclient) or ``pymysql``; "" for the faster one that is installed.
 
     Raises:
-        ConfigError: the driver is not installed.
+        ConfigError: the driver is not installed, or the files for TLS do not serve.
     """
 
     missing = False
@@ -130,6 +134,7 @@ class Mysql:
 
     def __init__(self, url: URL, driver: str) -> None:
         """Find the driver."""
+        check_tls(url)
         for name in [driver] if driver else DRIVERS:
             try:
                 module = importlib.import_module(DRIVERS[name])
@@ -138,6 +143,9 @@ class Mysql:
             # PyMySQL lets some errors of a broken socket through as they are.
             self.errors: tuple[type[Exception], ...] = (module.Error, OSError)
             self.url = url.set(drivername=f"mysql+{name}")
+            # mysqlclient would trust any certificate; PyMySQL with an authority does not.
+            trusting = name == "mysqldb" and "ssl_ca" in url.query
+            self._tls = {"ssl_mode": "VERIFY_IDENTITY"} if trusting else {}
             break
         else:
             raise ConfigError(
@@ -155,12 +163,13 @@ class Mysql:
             "connect_timeout": CONNECT_SECONDS,
             "read_timeout": STATEMENT_SECONDS,
             "write_timeout": STATEMENT_SECONDS,
+            **self._tls,
         }
 
     @property
     def patient_arguments(self) -> Mapping[str, object]:
         """A change of a large table takes its time."""
-        return {"charset": "utf8mb4", "connect_timeout": CONNECT_SECONDS}
+        return {"charset": "utf8mb4", "connect_timeout": CONNECT_SECONDS, **self._tls}
 
     def prepare(self, cursor: DBAPICursor) -> None:
         """Set up a new connection.
@@ -312,6 +321,34 @@ class Mysql:
     def text(self, statement: str) -> str:
         """``:name`` as ``%(name)s``."""
         return re.sub(r":(\w+)", r"%(\1)s", statement)
+
+
+def check_tls(url: URL) -> None:
+    """Whether what *url* asks of TLS can be done.
+
+    Raises:
+        ConfigError: a word that is not ours (it may ask for a protection that there would not be),
+            one that is missing, or a file that does not serve.
+    """
+    said = {name: Path(str(value)) for name, value in url.query.items() if name[:3] == "ssl"}
+    unknown = sorted(said.keys() - {"ssl_ca", "ssl_cert", "ssl_key"})
+    if unknown:
+        raise ConfigError(
+            f"SEENBY_DATABASE_URL has {unknown[0]}: for TLS it takes ssl_ca, ssl_cert and ssl_key"
+        )
+    if said and "ssl_ca" not in said:
+        raise ConfigError("SEENBY_DATABASE_URL needs ssl_ca with ssl_cert and ssl_key")
+    if ("ssl_cert" in said) != ("ssl_key" in said):
+        raise ConfigError("SEENBY_DATABASE_URL needs both ssl_cert and ssl_key, or neither")
+    for name in ("ssl_ca", "ssl_cert"):
+        if name in said and (why := pem.no_certificates(said[name])):
+            raise ConfigError(
+                f"SEENBY_DATABASE_URL: {name} must be a PEM file with certificates ({why})"
+            )
+    if "ssl_key" in said and (why := pem.no_key(said["ssl_key"], said["ssl_cert"])):
+        raise ConfigError(
+            f"SEENBY_DATABASE_URL: ssl_key must be a PEM file with the key of ssl_cert ({why})"
+        )
 
 
 def literal(value: object) -> str:

@@ -24,7 +24,7 @@ from seenby.store.url import database_at
         ("mariadb://u:p@h/d", "mysql+mysqldb"),
         ("mysql+pymysql://u:p@h/d", "mysql+pymysql"),
         ("mariadb+pymysql://u:p@h/d", "mysql+pymysql"),
-        ("mysql+mysqldb://u:p@h/d?ssl_ca=a.pem", "mysql+mysqldb"),
+        ("mysql+mysqldb://u:p@h/d?charset=utf8mb4", "mysql+mysqldb"),
     ],
 )
 def test_mysql_and_mariadb_are_one_kind(url: str, driver: str) -> None:
