@@ -43,7 +43,7 @@ def place(
         database = urlsplit(url).path.lstrip("/")
         connection = f"--host 127.0.0.1 --port {mariadb_server.port} --user {mariadb_server.user}"
         instead = {
-            "--host db.example.com --user seenby_migrate": connection,
+            "--host db.example.com --user migrator": connection,
             "--host db.example.com --user seenby": connection,
             "EXISTS seenby": f"EXISTS {database}",
             "DATABASE seenby": f"DATABASE {database}",
