@@ -43,7 +43,7 @@ bench: servers setup-dev ## Measure everything there is a target for, in twelve 
 	$(BIN)/python -m bench
 
 check: lint ## Format, lint, types, layers and the quick tests: under a minute
-	$(BIN)/pytest -q -n 2 tests/unit tests/property tests/test_docs.py $(PYTEST_ARGS)
+	$(BIN)/pytest -q -n 2 tests/unit tests/property tests/test_docs.py tests/docs/test_code.py $(PYTEST_ARGS)
 
 lint: setup-dev
 	$(BIN)/ruff format --check .
@@ -59,7 +59,7 @@ fix: setup-dev ## Format, and mend what ruff can mend
 # no warnings, and strict finds nothing.
 docs: setup-dev ## Build the documentation into site/
 	$(BIN)/python scripts/settings_page.py > docs/settings.md
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "The documentation begins at site/index.html"
 
 dist: setup-dev setup-js ## Build the wheel and the npm package into dist/

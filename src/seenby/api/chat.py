@@ -144,7 +144,7 @@ class ChatRoutes:
         rows = await self._chat.read_conversation(
             call.caller, asked.user_id, asked.conversation_id, asked.up_to_msg_id
         )
-        return Answer(schemas.encode(shapes.ReadMessages(rows)))
+        return Answer(schemas.encode(shapes.ReadMessages(rows_affected=rows)))
 
     async def withdraw(self, call: Call) -> Answer:
         """``DELETE /api/v1/messages/read``: mark unread."""

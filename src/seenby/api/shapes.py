@@ -70,11 +70,11 @@ class Recorded(msgspec.Struct, frozen=True):
     receipt: PublicReceipt
 
 
-class ReadMessages(msgspec.Struct, frozen=True):
+class ReadMessages(msgspec.Struct, frozen=True, kw_only=True):
     """So many receipts were made by reading a conversation."""
 
-    rows_affected: Number
     success: Yes = True
+    rows_affected: Number
 
 
 class Receipts(msgspec.Struct, frozen=True, omit_defaults=True):
