@@ -50,7 +50,16 @@ class Nginx:
             program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
             if program is None:
                 raise ServerError("nginx is not installed: `make servers` installs it")
-            command = [program, "-c", str(config), "-e", "stderr", "-g", "daemon off;"]
+            # One process: workers would outlive a master that is killed.
+            command = [
+                program,
+                "-c",
+                str(config),
+                "-e",
+                "stderr",
+                "-g",
+                "daemon off; master_process off;",
+            ]
             self.process = ServerProcess("nginx", command, self._folder / "nginx.log")
             self.process.start()
             wait_until(
