@@ -478,6 +478,47 @@ async def test_a_refused_offset_skips_nothing(
         assert here.seqs("ann") == expected
 
 
+async def test_an_offset_may_be_refused_again_and_again(
+    kafka_server: Kafka, kafka_brokers: str, made: str
+) -> None:
+    """Whenever records are removed between the question where they begin and their reading."""
+    place = Place(made, partition_of("ann", PARTITIONS))
+    with capture_logs() as logged:
+        async with (
+            publishing(kafka_brokers, made) as publisher,
+            feeding(kafka_brokers, made, "ann") as here,
+        ):
+            assert isinstance(here.feed, KafkaFeed)
+            feed = here.feed
+            await eventually(lambda: publisher.healthy and feed.partitions_of("ann"))
+            await here.join("ann")
+            await publisher.publish([event("ann", seq) for seq in (1, 2)], epoch="e1")
+            await holds(here.got, 2)
+            admin = kafka_server._admin()
+            removed = admin.delete_records([place.at(2)])
+            await asyncio.to_thread(removed[place.at(2)].result, 10.0)
+            ends = feed._survey.ends
+
+            def refusals() -> list[Any]:
+                return [line["offset"] for line in logged if line["event"] == "partition_trouble"]
+
+            def ends_before(topic: str, partition: int) -> tuple[int, int]:
+                late = topic == made and len(refusals()) < 4
+                return (0, 2) if late else ends(topic, partition)
+
+            def stand_at_the_start() -> None:
+                feed._assignment.leave(place)
+                feed._assignment.join(place, 0)
+
+            feed._survey.ends = ends_before  # type: ignore[method-assign]
+            feed._orders.put(stand_at_the_start)
+            await eventually(lambda: len(refusals()) == 4)
+            await publisher.publish([event("ann", 3)], epoch="e1")
+            await holds(here.got, 3)
+    assert here.seqs("ann") == [1, 2, 3]
+    assert refusals() == [0, 0, 0, 0]
+
+
 async def test_the_lag_of_a_node_is_visible_in_kafka(kafka_brokers: str, made: str) -> None:
     """Offsets are committed under <group>.<node>, where Kafka's own tools look for them."""
     async with (

@@ -169,9 +169,14 @@ class Kafka:
     def create_topic(
         self, name: str, partitions: int = 16, settings: Mapping[str, str] | None = None
     ) -> None:
-        """Create a topic without replicas and return when every partition has a leader."""
+        """Create a topic without replicas and return when every partition has a leader.
+
+        Records stay, unless *settings* say otherwise: the tests' are of any year, and a broker
+        removes at once what is older than its retention, every five minutes, read or not.
+        """
         admin = self._admin()
-        topic = NewTopic(name, partitions, replication_factor=1, config=dict(settings or {}))
+        config = {"retention.ms": "-1", **(settings or {})}
+        topic = NewTopic(name, partitions, replication_factor=1, config=config)
         admin.create_topics([topic], operation_timeout=30.0)[name].result(30.0)
 
         def has_leaders() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,19 +13,24 @@ from tests.servers import kafka
 from tests.servers.kafka import Kafka
 from tests.servers.ports import free_port
 from tests.servers.process import ServerError
+from tests.servers.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 
-def produce(brokers: str, topic: str, *values: str) -> None:
-    """Produce values and return when the broker has acknowledged all of them."""
+def produce(brokers: str, topic: str, *values: str, timestamp: int = 0) -> None:
+    """Produce values, of now or another time, and return when the broker has acknowledged all."""
     producer = Producer({"bootstrap.servers": brokers, "acks": "all", "log_level": 0})
     errors: list[KafkaError] = []
     for value in values:
         producer.produce(
-            topic, value, key="k", on_delivery=lambda e, _: errors.append(e) if e else None
+            topic,
+            value,
+            key="k",
+            timestamp=timestamp,
+            on_delivery=lambda e, _: errors.append(e) if e else None,
         )
     assert producer.flush(30.0) == 0
     assert errors == []
@@ -55,6 +61,35 @@ def test_a_topic_has_the_partitions_asked_for(
     kafka_server.create_topic(topic)
     found = AdminClient({"bootstrap.servers": kafka_brokers}).list_topics(timeout=10.0)
     assert len(found.topics[topic].partitions) == 16
+
+
+def test_a_topic_keeps_records_of_any_year() -> None:
+    """However often the broker looks for old ones; else a test's records go before it reads them.
+
+    Those of a topic with a retention do go, each time they are looked for.
+    """
+    often = {"log.initial.task.delay.ms": "0", "log.retention.check.interval.ms": "50"}
+    broker = Kafka.launch(settings=often)
+    try:
+        broker.create_topic("kept", partitions=1)
+        broker.create_topic("short", partitions=1, settings={"retention.ms": "60000"})
+        consumer = Consumer({"bootstrap.servers": broker.brokers, "group.id": "t", "log_level": 0})
+
+        def start_of(topic: str) -> int:
+            return consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10.0)[0]
+
+        def is_removed(count: int) -> bool:
+            return start_of("short") == count
+
+        produce(broker.brokers, "kept", "one", timestamp=1_704_067_200_000)
+        # Between the first that goes and the third, all topics have been looked at once.
+        for number in (1, 2, 3):
+            produce(broker.brokers, "short", "one", timestamp=1_704_067_200_000)
+            wait_until("it is removed", partial(is_removed, number))
+        assert start_of("kept") == 0
+        consumer.close()
+    finally:
+        broker.dispose()
 
 
 def test_a_topic_is_not_made_by_asking(restartable_kafka: Kafka, topic: str) -> None:

@@ -10,10 +10,10 @@ partition ends and what the topics' layout is. So a broker that hangs holds up q
 (A Consumer lets one thread in at a time, and poll() is inside nearly always.)
 
 A partition is joined at its end as the broker knows it at that moment, so the offset from which
-everything is delivered is known before join() returns. Should a broker refuse an offset (a
-partition made just now, a topic made anew or cut), the partition is joined again where it stood,
-or else at the start of what is there: events may come twice, but none is skipped, as the library
-would do in silence without ``auto.offset.reset=error``.
+everything is delivered is known before join() returns. Should a broker refuse an offset (a topic
+made anew, or records removed before they were read), the partition is joined again where it stood,
+or else at the start of what is there: events may come twice, but none that is there is skipped, as
+the library would do in silence without ``auto.offset.reset=error``.
 """
 
 from __future__ import annotations
@@ -134,7 +134,6 @@ class KafkaFeed:
         self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._wanted: set[int] = set()
         self._stood: dict[Place, int] = {}
-        self._void: dict[Place, int] = {}
         self._slots = threading.Semaphore(IN_FLIGHT)
         self._records = Records(self._dead_letters, updates_topic)
         self._reported = (0, 0, 0, 0)
@@ -292,30 +291,22 @@ class KafkaFeed:
         """Records that carry no message but a partition's trouble."""
         for record in records:
             error, topic, partition = record.error(), record.topic(), record.partition()
-            log.warning("partition_trouble", topic=topic, partition=partition, why=str(error))
+            log.warning(
+                "partition_trouble",
+                topic=topic,
+                partition=partition,
+                offset=record.offset(),
+                why=str(error),
+            )
             place = Place(str(topic), -1 if partition is None else partition)
             if error is not None and error.code() == OFFSET_VOID and place in self._assignment:
-                self._join_again(place)
+                self._stood[place] = self._assignment.position(place)
+                self._assignment.leave(place)
+                self._questions.put(partial(self._join, place.partition, None))
             elif topic is None:
                 self._survey.away(str(error))
             else:
                 self._survey.doubt(topic)
-
-    def _join_again(self, place: Place) -> None:
-        """The broker has refused an offset: have it looked for where the partition stood."""
-        self._stood[place] = self._void[place] = self._assignment.position(place)
-        self._assignment.leave(place)
-        self._questions.put(partial(self._join, place.partition, None))
-
-    def _look_after(self, place: Place, end: int) -> None:
-        """An offset that is refused again is not told again: see whether its partition goes on."""
-        stood = self._void.get(place)
-        if self._closing or stood is None or place not in self._assignment:
-            return
-        if self._assignment.position(place) > stood:
-            del self._void[place]
-        elif end > stood:
-            self._join_again(place)
 
     def _progress(self) -> None:
         self._dead_letters.serve()
@@ -343,7 +334,6 @@ class KafkaFeed:
     def _give_up(self, partition: int) -> None:
         if not self._closing:
             for topic in self._layouts:
-                self._void.pop(Place(topic, partition), None)
                 self._assignment.leave(Place(topic, partition))
 
     def _end_reading(self) -> None:
@@ -396,9 +386,6 @@ class KafkaFeed:
                 self._survey.away(str(error))
                 return
             self._orders.put(partial(self._take_up, {place: offset}))
-        for place in list(self._void):
-            with contextlib.suppress(KafkaException, TimeoutError):
-                self._orders.put(partial(self._look_after, place, self._survey.ends(*place)[1]))
 
     def _join(self, partition: int, answer: asyncio.Future[str] | None) -> None:
         """Find out where *partition* is to be read from, in each topic, and let it be read."""
