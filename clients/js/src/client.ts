@@ -59,6 +59,7 @@ export class Seenby {
   #closed = false;
   #ready: Promise<void>;
   #storing: Position | undefined;
+  #movesBack = false;
   #forget: (() => void) | undefined;
 
   constructor(options: Options) {
@@ -103,7 +104,7 @@ export class Seenby {
         return found;
       },
       ready: () => this.#ready,
-      store: (position) => this.#store(position),
+      store: (position, reset) => this.#store(position, reset),
       marked: (ref, result) => this.#marks.answered(ref, result),
       turned: () => this.#turned(),
     });
@@ -309,10 +310,11 @@ export class Seenby {
     await this.#marks.load();
   }
 
-  /** Another tab may be further already. */
-  #store(position: Position): void {
+  /** Another tab may be further already; only a reset moves back what is stored. */
+  #store(position: Position, reset: boolean): void {
     const busy = this.#storing;
     this.#storing = position;
+    this.#movesBack ||= reset;
     if (!busy) void this.#write();
   }
 
@@ -321,7 +323,9 @@ export class Seenby {
     while (position !== this.#storing && (position = this.#storing)) {
       const got = this.#shelf.get(this.#positionKey);
       const stored = positionIn(isPromise(got) ? await got : got);
-      if (stored?.epoch === position.epoch && stored.seq >= position.seq) continue;
+      const further = stored?.epoch === position.epoch && stored.seq >= position.seq;
+      if (further && !this.#movesBack) continue;
+      this.#movesBack = false;
       const set = this.#shelf.set(this.#positionKey, JSON.stringify(position));
       if (isPromise(set)) await set;
     }

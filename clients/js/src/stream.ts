@@ -35,7 +35,8 @@ export interface Surroundings {
   pace: Pace;
   /** Resolves when the storage has been read. */
   ready(): Promise<void>;
-  store(position: Position): void;
+  /** `reset`: the position is that of a reset, and may be lower than before. */
+  store(position: Position, reset: boolean): void;
   marked(ref: number, result: MarkResult): void;
   /** The status has changed. */
   turned(): void;
@@ -255,15 +256,15 @@ export class Stream {
       const { at, event } = item;
       if (event) await listeners.tellInTurn(event.type, event as never);
       else if (at) await listeners.tellInTurn("reset", at);
-      if (at) this.#handled(at);
+      if (at) this.#handled(at, !event);
       if (this.#queue.length <= QUEUE_LIMIT / 2) this.#caughtUp?.();
     }
     this.#handling = undefined;
   }
 
-  #handled(position: Position): void {
+  #handled(position: Position, reset: boolean): void {
     this.cursor.handled = position;
-    this.around.store(position);
+    this.around.store(position, reset);
     this.#ackSoon();
   }
 

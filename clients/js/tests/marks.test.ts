@@ -512,6 +512,20 @@ describe("several tabs", () => {
     await settled();
     expect(client({ storage }).position).toEqual({ epoch: "e1", seq: 3 });
   });
+
+  test("a reset lowers the position also within its epoch, or events after it would be skipped", async () => {
+    const storage = memoryStorage();
+    client({ storage }).connect();
+    await settled();
+    const socket = gateway.last();
+    socket.welcome();
+    socket.tell({ type: "read_self", msg_id: "m", seq: 9 });
+    await settled();
+    socket.tell({ type: "reset", epoch: "e1", seq: 3 });
+    socket.tell({ type: "read_self", msg_id: "m", seq: 4 });
+    await settled();
+    expect(client({ storage }).position).toEqual({ epoch: "e1", seq: 4 });
+  });
 });
 
 describe("storage that fails", () => {
