@@ -183,7 +183,12 @@ class Marks:
         return len(final) == len(batch)
 
     def _settle(self, final: Sequence[tuple[Mark, Receipt | SeenbyError]]) -> None:
-        done = [mark.msg_id for mark, _ in final]
+        # One that was made anew meanwhile is not refused: it may say what this one lacked.
+        done = [
+            mark.msg_id
+            for mark, outcome in final
+            if isinstance(outcome, Receipt) or self._waiting.get(mark.msg_id) is mark
+        ]
         for msg_id in done:
             self._waiting.pop(msg_id, None)
         try:

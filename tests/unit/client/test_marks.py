@@ -207,6 +207,26 @@ class TestFailing:
         assert isinstance(b.refused[1][1], Forbidden)
         assert len(b.api.batches) == 1
 
+    async def test_a_refusal_leaves_a_mark_that_was_made_anew_meanwhile(
+        self, tmp_path: Path
+    ) -> None:
+        """It may say what the refused one lacked, so it is sent itself."""
+        client: Client
+
+        def answer(request: web.Request, body: Any) -> tuple[int, Any]:
+            if len(b.api.batches) > 1:
+                return record_all(request, body)
+            client.mark_later(msg_id="m1", sender_id="user123", conversation_id="c1")
+            return 200, {"success": True, "results": [refusal("bad_request")]}
+
+        storage = FileStorage(tmp_path / "kept")
+        async with bench(answer) as b, b.client(storage=storage) as client:
+            client.mark_later(msg_id="m1")
+            await client.marks_sent()
+        assert b.api.batches == [["m1"], ["m1"]]
+        assert b.marked == ["m1"]
+        assert [msg_id for msg_id, _ in b.refused] == ["m1"]
+
     async def test_a_mark_that_could_not_be_recorded_is_sent_again(self) -> None:
         """Alone: what was answered is answered."""
         codes = {"m1": "once store_unavailable", "m2": "once internal"}
