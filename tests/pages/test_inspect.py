@@ -115,6 +115,22 @@ def test_it_is_looked_for_by_keyboard_and_stays_up_to_date(
         visit.forgive("status of 400")
 
 
+def test_going_back_to_the_beginning_leaves_nothing_of_what_was_looked_for(
+    browser: Browser, server: Seenby
+) -> None:
+    """Neither in the field nor in the title."""
+    with visiting(browser, f"{server.api}/inspect") as visit:
+        page = visit.page
+        title = page.title()
+        field = page.get_by_role("textbox", name="Its id")
+        field.fill("sought")
+        page.keyboard.press("Enter")
+        expect(page).to_have_title("seenby: message sought")
+        page.go_back()
+        expect(page).to_have_title(title)
+        expect(field).to_have_value("")
+
+
 def test_whatever_an_id_holds_it_is_text(browser: Browser, server: Seenby) -> None:
     """Ids come from anywhere."""
     msg, user = "<img/src=x/onerror=alert(1)>", "<svg/onload=alert(1)>&amp;"

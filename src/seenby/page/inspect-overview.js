@@ -86,8 +86,8 @@ export class OverviewPart {
       partitions === null
         ? "–"
         : partitions.length
-          ? `partitions ${ranges(partitions)}`
-          : "none yet",
+          ? `${partitions.length === 1 ? "partition" : "partitions"} ${ranges(partitions)}`
+          : "none now",
       lag === null ? "–" : many ? badge(counted(lag, "record", "records"), "warn") : String(lag),
       `${rate(node.marks_per_second)} marks, ${rate(node.deliveries_per_second)} pushed`,
       span(Date.parse(node.seen_at) - Date.parse(node.started_at)),

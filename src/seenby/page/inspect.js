@@ -12,6 +12,8 @@ import { userInWords, userPart } from "./inspect-user.js";
 
 const EVERY_MS = 2_000;
 
+const TITLE = document.title;
+
 const api = new Api();
 const overview = new OverviewPart();
 
@@ -125,10 +127,10 @@ async function begin() {
   const mine = ++turn;
   clearTimeout(timer);
   const sought = wanted();
+  document.title = sought ? `seenby: ${sought.kind} ${sought.id}` : TITLE;
   if (sought) {
     kindField.value = sought.kind;
     idField.value = sought.id;
-    document.title = `seenby: ${sought.kind} ${sought.id}`;
   }
   clear();
   // Nobody looks at a hidden page.
@@ -196,7 +198,10 @@ document.addEventListener("click", (event) => {
   go(target.getAttribute("href") ?? "/inspect");
 });
 
-addEventListener("popstate", begin);
+addEventListener("popstate", () => {
+  idField.value = "";
+  begin();
+});
 
 try {
   await api.begin();
