@@ -204,6 +204,7 @@ export class Seenby {
 
   /** Takes the receipt of a message back; resolves to the receipt that is gone. */
   async unmark(msg_id: string): Promise<Receipt> {
+    await this.#marks.takeOut(msg_id);
     const answer = await this.#calls.call<{ receipt: Receipt }>("DELETE", "/api/v1/messages/read", {
       body: { msg_id, reader_id: this.userId },
     });

@@ -78,6 +78,18 @@ export class Marks {
     return entry.promise;
   }
 
+  /** A mark that waits is not sent any more; one that is under way has its answer first. */
+  async takeOut(msg_id: string): Promise<void> {
+    const entry = this.#entries.get(msg_id);
+    if (!entry) return;
+    if (entry.ref === undefined) {
+      this.#remove(entry.mark);
+      entry.reject(new SeenbyError("not_found", "the mark was taken back before it was sent"));
+    } else {
+      await entry.promise.catch(() => undefined);
+    }
+  }
+
   /** Takes over what the storage holds: from before a reload, or of another tab that is gone. */
   async load(): Promise<void> {
     const { shelf } = this.around;

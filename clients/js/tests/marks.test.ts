@@ -201,6 +201,37 @@ describe("by HTTP", () => {
     },
   );
 
+  test("what is taken back before it was sent is never sent", async () => {
+    const storage = memoryStorage();
+    const bob = client({ storage });
+    const marking = bob.mark({ msg_id: "m1" });
+    const unmarking = bob.unmark("m1");
+    await expect(marking).rejects.toMatchObject({ code: "not_found" });
+    const refusal = expect(unmarking).rejects.toMatchObject({ code: "not_found" });
+    await settled();
+    expect(calls.map(({ path }) => path)).toEqual(["/api/v1/messages/read"]);
+    await calls[0]?.answer(failed(404, "not_found"));
+    await refusal;
+    expect([bob.pending, await keysOf(storage)]).toEqual([[], []]);
+  });
+
+  test("what is taken back while it is under way is marked first", async () => {
+    const bob = client();
+    const marking = bob.mark({ msg_id: "m1" });
+    await settled();
+    const unmarking = bob.unmark("m1");
+    await settled();
+    expect(calls.map(({ path }) => path)).toEqual(["/api/v1/messages/read/batch"]);
+    await calls[0]?.answer(answered(good("m1")));
+    expect((await marking).msg_id).toBe("m1");
+    expect(calls.map(({ path }) => path)).toEqual([
+      "/api/v1/messages/read/batch",
+      "/api/v1/messages/read",
+    ]);
+    await calls[1]?.answer(Response.json(good("m1")));
+    expect((await unmarking).msg_id).toBe("m1");
+  });
+
   test("an answer that does not come in ten seconds is not waited for any longer", async () => {
     const bob = client();
     void bob.mark({ msg_id: "m1" });
