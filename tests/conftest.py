@@ -6,6 +6,7 @@ for tests that must restart a server when the environment gave one that is not o
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,12 @@ from tests.servers.mariadb import GIVEN_URL, MariaDB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+# A shell that starts a run in the background has it ignore Ctrl-C, and all its children with it;
+# some tests press it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

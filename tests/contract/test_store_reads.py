@@ -109,7 +109,7 @@ QUESTIONS: dict[str, Callable[[SqlStore], object]] = {
     "the epoch": lambda store: store.epoch(),
     "places of receipts": lambda store: store.inspecting.seqs(
         [
-            Receipt(1, f"b{n}", "bob", "big", "c", "private", "d", AT + n)
+            Receipt(1, f"b{n}", "bob", "big", "c", "private", AT + n, "d")
             for n in range(0, ROWS, ROWS // EACH)
         ]
     ),
