@@ -27,6 +27,9 @@ REFUSALS = frozenset(
     }
 )
 
+NOT_TRUSTED = "certificate verify failed"
+"""OpenSSL's words. Depending on where the library meets it, it is called a broken connection."""
+
 
 def security_of(settings: Settings) -> Security:
     """What *settings* say of it. Whether they fit together is known already."""
@@ -70,5 +73,5 @@ class Trouble:
         """Take in an error of the client; returns why."""
         if error.code() != ALL_BROKERS_DOWN or not self.why:
             self.why = error.str()
-            self.refused = error.code() in REFUSALS
+            self.refused = error.code() in REFUSALS or NOT_TRUSTED in self.why
         return self.why
