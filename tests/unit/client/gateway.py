@@ -42,6 +42,8 @@ class Visit:
     def __init__(self, socket: ServerConnection) -> None:
         self.socket = socket
         self.said: list[dict[str, Any]] = []
+        # The connection is gone, and everything that came over it stands in said.
+        self.ended = False
 
     @property
     def hello(self) -> dict[str, Any]:
@@ -80,11 +82,6 @@ class Visit:
         """Break the connection without a word."""
         self.socket.transport.abort()
 
-    @property
-    def ended(self) -> bool:
-        """Whether the connection is gone."""
-        return self.socket.close_code is not None
-
 
 class FakeGateway:
     """Takes connections; what happens on them is up to the test."""
@@ -103,6 +100,7 @@ class FakeGateway:
                 if len(visit.said) == 1:
                     self.visits.append(visit)
                     self._new.put_nowait(visit)
+        visit.ended = True
 
     async def visit(self) -> Visit:
         """The next connection, once the client has said hello."""

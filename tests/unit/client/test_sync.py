@@ -248,6 +248,7 @@ class TestStream:
                     break
             assert seqs == [2, 3]
             assert client.position == Position("e1", 3)
+        wait_until("the gateway has read it all", lambda: visit.ended)
         assert visit.acks[-1] == 3
 
     def test_who_gives_up_waiting_loses_nothing(self, servers: Servers) -> None:
