@@ -14,7 +14,8 @@ PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --s
 ARGS ?=
 PYTEST_ARGS ?=
 # Most of a test run is waiting for servers: three at a time, each with servers of its own, take a
-# third of the time on two cores. Tests of one module or class stay together.
+# third of the time on two cores. Tests of one module or class stay together, and come in the order
+# of the folders: the quick ones (unit) at the end, so that no long one runs on alone.
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
@@ -30,7 +31,7 @@ run: setup ## Start API and gateway in one process, with an SQLite file
 	$(BIN)/seenby serve $(ARGS)
 
 test: servers setup-dev setup-js ## Install what the tests need, then run all of them
-	$(BIN)/pytest -n $(WORKERS) --dist loadscope $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
 
 setup: $(VENV)/.setup ## Make .venv with the seenby command
 setup-dev: $(VENV)/.setup-dev ## The same, with the tools for tests and checks
