@@ -109,11 +109,12 @@ class Calls:
         renewed = False
         failures = 0
         while True:
+            token = await self._credentials.current()
             try:
-                return await self._attempt(request)
+                return await self._attempt(request, token)
             except _Failed as failed:
                 error, retry_after = failed.error, failed.retry_after
-            if isinstance(error, TokenExpired) and not renewed and self._credentials.renew():
+            if isinstance(error, TokenExpired) and not renewed and self._credentials.renew(token):
                 renewed = True
                 continue
             failures += 1
@@ -122,9 +123,8 @@ class Calls:
             wait = self._pace.jittered(failures - 1, first=FIRST_WAIT, most=LONGEST_WAIT)
             await self._pace.sleep(retry_after + wait)
 
-    async def _attempt(self, request: _Request[T]) -> T:
+    async def _attempt(self, request: _Request[T], token: str | None) -> T:
         headers = {} if request.body is None else {"Content-Type": "application/json"}
-        token = await self._credentials.current()
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         try:

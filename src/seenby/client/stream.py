@@ -133,6 +133,7 @@ class Receipts:
         self._closed = False
         self._failures = 0
         # Of the connection that is open now:
+        self._shown: str | None = None
         self._welcomed_at: float | None = None
         self._silence_limit = OPEN_WITHIN
         self._heard_at = 0.0
@@ -199,7 +200,8 @@ class Receipts:
         while True:
             self._welcomed_at = None
             ending = await self._connect_once()
-            if ending.final or (ending.code == EXPIRED and not self._route.credentials.renew()):
+            expired = ending.code == EXPIRED
+            if ending.final or (expired and not self._route.credentials.renew(self._shown)):
                 raise ending.error()
             wait = self._wait_after(ending)
             self._notice(Disconnected(ending.code, ending.reason, wait))
@@ -218,7 +220,7 @@ class Receipts:
         """Connect, and stay until the connection ends."""
         try:
             gateway = await self._route.where()
-            token = await self._route.credentials.current()
+            self._shown = token = await self._route.credentials.current()
         except SeenbyError as problem:
             if not problem.retriable:
                 raise

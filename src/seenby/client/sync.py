@@ -9,7 +9,8 @@
 
 It is the asynchronous client, on an event loop in a thread of its own; what each method does is
 said there. Any thread may call it, several at a time. Functions that the application gives it
-(notice, marked, refused) are called in that thread, where they must not call the client back.
+(notice, marked, refused) are called in that thread, where they must not call the client back; nor
+may the one that fetches a token, which has a thread of its own, since it may take a while.
 
 A client is opened by its first use, and may live as long as its process: close() or ``with`` ends
 it in order, and so does the end of the program. It does not live on in a forked process, where a
@@ -47,6 +48,8 @@ T = TypeVar("T")
 
 CLOSE_WITHIN = 10.0
 """Seconds after which the thread is left to itself."""
+
+BY_ITSELF = "a function that the client calls must not call the client"
 
 Token = str | Callable[[], str]
 """A token, or a function that fetches one; it may wait, and is called again when one expired."""
@@ -87,10 +90,15 @@ class Client:
         pace: Pace | None = None,
         timeout: float | None = None,
     ) -> None:
+        self._fetching: set[int] = set()
         self._client = AsyncClient(
             user_id=user_id,
             device_id=device_id,
-            token=token if token is None or isinstance(token, str) else _awaited(token),
+            token=(
+                token
+                if token is None or isinstance(token, str)
+                else _awaited(token, self._fetching)
+            ),
             api=api,
             gateway=gateway,
             storage=storage,
@@ -271,14 +279,15 @@ class Client:
 
     def _opened(self) -> _Thread:
         if self._thread is None:
-            self._thread = _Thread(self._client)
+            self._thread = _Thread(self._client, self._fetching)
         return self._thread
 
     def _refuse_itself(self) -> None:
         """Whoever is called by the client may not wait for it: not for its lock either."""
         thread = self._thread
-        if thread is not None and thread.is_current:
-            raise RuntimeError("a function that the client calls must not call the client")
+        here = thread is not None and thread.is_current
+        if here or threading.get_ident() in self._fetching:
+            raise RuntimeError(BY_ITSELF)
 
 
 class Receipts:
@@ -313,6 +322,8 @@ class Receipts:
             StopIteration: the stream is closed.
             Refused: one of its kinds says why the gateway does not want this client back.
         """
+        if self._thread.is_current:
+            raise RuntimeError(BY_ITSELF)
         with self._lock:
             # Who gives up waiting leaves the question as it stands: its answer is for the next.
             try:
@@ -359,10 +370,16 @@ class _Answer(Generic[T]):
 
 
 class _Thread:
-    """A thread with an event loop on which one client is open."""
+    """A thread with an event loop on which one client is open.
 
-    def __init__(self, client: AsyncClient) -> None:
+    Args:
+        client: is opened here.
+        fetching: the threads in which a token is fetched for it.
+    """
+
+    def __init__(self, client: AsyncClient, fetching: set[int]) -> None:
         self._process = os.getpid()
+        self._fetching = fetching
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=_go_round, args=(self._loop,), name="seenby-client", daemon=True
@@ -383,8 +400,9 @@ class _Thread:
 
     @property
     def is_current(self) -> bool:
-        """Whether the caller is in this thread."""
-        return threading.current_thread() is self._thread
+        """Whether the caller is in this thread, or this one waits for the caller's token."""
+        here = threading.current_thread()
+        return here is self._thread or here.ident in self._fetching
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Begin to do *work* in the thread."""
@@ -393,7 +411,7 @@ class _Thread:
             if os.getpid() != self._process:
                 wrong = "this client belongs to another process: make a new one after a fork"
             elif self.is_current:
-                wrong = "a function that the client calls must not call the client"
+                wrong = BY_ITSELF
             if not wrong and not self._closed:
                 return asyncio.run_coroutine_threadsafe(work, self._loop)
         work.close()
@@ -443,8 +461,20 @@ def _end(
         closed.result(0)
 
 
-def _awaited(fetch: Callable[[], str]) -> Callable[[], Coroutine[Any, Any, str]]:
+def _awaited(
+    fetch: Callable[[], str], fetching: set[int]
+) -> Callable[[], Coroutine[Any, Any, str]]:
+    """The same for the asynchronous client; *fetching*: the threads in which it goes on."""
+
+    def fetch_here() -> str:
+        # Not in the client's thread, for it may wait; the client's calls would wait for it.
+        fetching.add(threading.get_ident())
+        try:
+            return fetch()
+        finally:
+            fetching.discard(threading.get_ident())
+
     async def fetched() -> str:
-        return await asyncio.to_thread(fetch)
+        return await asyncio.to_thread(fetch_here)
 
     return fetched

@@ -389,6 +389,52 @@ class TestLife:
             wait_until("it is told", lambda: bool(told))
         assert told == ["a function that the client calls must not call the client"]
 
+    @pytest.mark.parametrize("call", ["mark", "pending", "close", "stream"])
+    def test_a_token_function_that_calls_the_client_is_told(
+        self, servers: Servers, call: str
+    ) -> None:
+        """Each call would wait for the token that it fetches; the next one finds all in order."""
+        asked: list[str] = []
+
+        def token() -> str:
+            asked.append(call)
+            if len(asked) == 1:
+                match call:
+                    case "mark":
+                        client.mark(msg_id="m2")
+                    case "pending":
+                        client.pending  # noqa: B018 -- it asks the client's thread
+                    case "close":
+                        client.close()
+                    case _:
+                        stream.get()
+            return "a.b.c"
+
+        with servers.client(token=token) as client:
+            stream = client.receipts()
+            with pytest.raises(RuntimeError, match="must not call the client"):
+                client.mark(msg_id="m1")
+            assert client.mark(msg_id="m1").msg_id == "m1"
+        assert len(asked) == 2
+
+    def test_a_notice_that_asks_for_the_next_item_is_told(self, servers: Servers) -> None:
+        """Its thread is the one that would bring the item."""
+        told: list[str] = []
+
+        def notice(_: object) -> None:
+            try:
+                stream.get()
+            except RuntimeError as error:
+                told.append(str(error))
+
+        with servers.client() as client, ThreadPoolExecutor(1) as pool:
+            stream = client.receipts(notice=notice)
+            waiting = pool.submit(stream.get)
+            visit = servers.welcome()
+            servers.do(visit.push(1))
+            assert waiting.result(30).seq == 1
+        assert told == ["a function that the client calls must not call the client"]
+
     def test_a_forked_process_makes_its_own(self, servers: Servers) -> None:
         """There is no thread there that could answer: an error, and no endless wait."""
         with servers.client() as client:
