@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -13,13 +14,18 @@ from typer.testing import CliRunner
 
 from seenby import __version__, cli
 from seenby.cli import watching
+from seenby.client import frames as client_frames
 from seenby.errors import BadInput, ConfigError, SeenbyError
+from seenby.gateway import frames as gateway_frames
+from seenby.model import SELF_KINDS, Event, Kind
 from seenby.settings import variables
 from seenby.store.schema import require_current
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+AT = 1_704_067_200_000
 SECRET = "a secret of at least thirty-two bytes"
 
 COMMANDS = [
@@ -202,18 +208,23 @@ class TestFailures:
         assert said.err == "".join(f"seenby: {line}\n" for line in str(error).splitlines())
 
 
-def test_a_receipt_looks_like_the_frame() -> None:
-    """`seenby watch` shows a receipt as the gateway's own frame has it."""
-    from seenby.client.frames import ReceiptFrame
+def _events() -> Iterator[Event]:
+    """Every kind of event, with all that it can have and with as little as it can."""
+    for kind, seq, device, count in product(Kind, (0, 42), ("", "phone"), (None, 0, 3)):
+        of = None if count is None or kind in SELF_KINDS else 10
+        if kind == Kind.COUNT and of is None:
+            continue
+        yield Event("alice", seq, "m1", "bob", "c1", AT, AT, device, "", kind, count, of)
 
-    frame = ReceiptFrame("m1", "reader", 1_704_067_200, "c1", 1_704_067_205, 42)
 
-    assert json.loads(watching.line(frame.pushed("epoch"))) == {
-        "type": "read_receipt",
-        "msg_id": "m1",
-        "reader_id": "reader",
-        "read_at": 1_704_067_200,
-        "conversation_id": "c1",
-        "timestamp": 1_704_067_205,
-        "seq": 42,
-    }
+@pytest.mark.parametrize("event", list(_events()), ids=str)
+def test_an_event_looks_like_the_frame(event: Event) -> None:
+    """`seenby watch --json` shows exactly the fields of the gateway's own frame."""
+    if event.kind == Kind.RECEIPT:
+        text = gateway_frames.receipt(event, AT // 1000 + 5).decode()
+    else:
+        text = gateway_frames.update(event, AT // 1000 + 5).decode()
+    frame = client_frames.decode(text)
+    assert isinstance(frame, client_frames.EventFrame)
+
+    assert json.loads(watching.line(frame.pushed("epoch"))) == json.loads(text)

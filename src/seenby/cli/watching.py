@@ -85,14 +85,15 @@ def _audience(user: str, *, lines: bool) -> Iterator[_Lines | View]:
 
 
 def line(item: Item) -> str:
-    """What has come as the gateway's frame has it."""
+    """What has come, with the fields of the gateway's frame."""
     shown: dict[str, object] = {"type": TYPES[type(item).__name__]}
     for name, value in msgspec.structs.asdict(item).items():
+        # What a frame leaves out: what is not known, no place in the stream, not up to here.
+        if name == "epoch" or value is None or value is False or (name == "seq" and value == 0):
+            continue
         if isinstance(value, datetime):
             value = int(value.timestamp())  # noqa: PLW2901 -- as frames have it
-        # What is not known a frame leaves out.
-        if name != "epoch" and value is not None and value is not False and value != "":
-            shown["timestamp" if name == "pushed_at" else name] = value
+        shown["timestamp" if name == "pushed_at" else name] = value
     return msgspec.json.encode(shown).decode()
 
 
