@@ -23,6 +23,7 @@ from seenby.errors import (
     Refused,
     SeenbyError,
     TokenExpired,
+    TooLarge,
     Unreachable,
 )
 
@@ -208,6 +209,8 @@ def _error(code: str, sentence: str, status: int) -> SeenbyError:
     match status:
         case HTTPStatus.TOO_MANY_REQUESTS:
             return Overloaded(sentence)
+        case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return TooLarge(sentence)
         case HTTPStatus.BAD_GATEWAY | HTTPStatus.SERVICE_UNAVAILABLE | HTTPStatus.GATEWAY_TIMEOUT:
             return Unreachable(sentence)
         case _ if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:

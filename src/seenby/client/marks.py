@@ -21,7 +21,7 @@ import msgspec
 
 from seenby.client.answers import Receipt
 from seenby.client.calls import error_of
-from seenby.errors import Refused, SeenbyError, StoreRefused
+from seenby.errors import Refused, SeenbyError, StoreRefused, TooLarge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from seenby.client.storage import Mark, Storage
 
 MAX_BATCH = 1000
-"""Marks in one request (contract, section 1)."""
+"""Marks in one request (contract, section 1); a proxy before seenby may take less."""
 
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 60.0
@@ -86,6 +86,7 @@ class Marks:
         self._pace = pace
         self._marked = marked
         self._refused = refused
+        self._most = MAX_BATCH
         self._failures = 0
         self._under_way: frozenset[str] = frozenset()
         self._wanted = asyncio.Event()
@@ -143,7 +144,7 @@ class Marks:
             await self._wanted.wait()
             self._wanted.clear()
             while self._waiting:
-                batch = list(islice(self._waiting.values(), MAX_BATCH))
+                batch = list(islice(self._waiting.values(), self._most))
                 self._under_way = frozenset(mark.msg_id for mark in batch)
                 try:
                     well = await self._send(batch)
@@ -159,13 +160,19 @@ class Marks:
                 await self._pause(wait)
 
     async def _send(self, batch: Sequence[Mark]) -> bool:
-        """Send some marks; whether all of them were answered."""
+        """Send some marks; whether the next ones may follow at once."""
         body = {"receipts": [self._said(mark) for mark in batch]}
         try:
             found = await self._calls.call(
                 Results, "POST", "/api/v1/messages/read/batch", body=body
             )
             answers = list(zip(batch, found.results, strict=True))
+        except TooLarge as error:
+            if len(batch) == 1:
+                self._settle([(batch[0], error)])
+            # Half of it, down to the one mark that is too large by itself.
+            self._most = (len(batch) + 1) // 2
+            return True
         except (SeenbyError, ValueError) as error:
             # Not the fault of any one mark. They wait: perhaps for somebody who signs in again.
             log.warning("%d marks wait, for they cannot be sent: %s", len(batch), error)

@@ -154,6 +154,21 @@ class TestSending:
             await client.marks_sent()
         assert b.api.batches == [["m1"]]
 
+    async def test_the_fields_that_were_given_last_are_sent(self, tmp_path: Path) -> None:
+        """Also after a restart; the mark stays where it stood among the others."""
+        async with bench(failing(10**6)) as b:
+            async with b.client(storage=FileStorage(tmp_path / "kept")) as client:
+                client.mark_later(msg_id="m1", sender_id="user12", conversation_id="c")
+                client.mark_later(msg_id="m2")
+                client.mark_later(msg_id="m1", sender_id="user123", conversation_id="c1")
+                assert client.pending == [Mark("m1", "user123", "c1"), Mark("m2")]
+                await eventually(lambda: len(b.api.batches) > 6)
+            b.api.answering = record_all
+            b.api.bodies.clear()
+            async with b.client(storage=FileStorage(tmp_path / "kept")) as client:
+                await client.marks_sent()
+        assert [mark.get("sender_id") for mark in b.api.bodies[0]["receipts"]] == ["user123", None]
+
     async def test_what_cannot_be_an_id_is_refused_at_once(self) -> None:
         """And is not kept, for nobody would ever take it."""
         async with bench() as b, b.client() as client:
@@ -236,6 +251,41 @@ class TestFailing:
             await client.marks_sent()
         assert b.api.batches == [["m1", "m2", "m3"], ["m1", "m2"]]
         assert (b.marked, b.refused) == (["m3", "m1", "m2"], [])
+
+    @pytest.mark.parametrize("most", [1, 2, 3, 7, 100])
+    async def test_what_is_too_large_for_a_proxy_is_halved(self, most: int) -> None:
+        """Until it passes, without a wait; from then on nothing larger is sent."""
+
+        def answer(request: web.Request, body: Any) -> tuple[int, Any]:
+            if len(body["receipts"]) > most:
+                return 413, "a page of the proxy's own"
+            return record_all(request, body)
+
+        async with bench(answer) as b, b.client() as client:
+            for number in range(100):
+                client.mark_later(msg_id=f"m{number}")
+            await client.marks_sent()
+        assert b.marked == [f"m{number}" for number in range(100)]
+        sizes = [len(batch) for batch in b.api.batches]
+        refused = [size for size in sizes if size > most]
+        assert sizes[: len(refused)] == refused
+        assert (b.refused, b.slept) == ([], [])
+
+    async def test_a_mark_that_is_too_large_alone_is_refused(self) -> None:
+        """No attempt would pass; the others go on."""
+
+        def answer(request: web.Request, body: Any) -> tuple[int, Any]:
+            if any(mark["msg_id"] == "m2" for mark in body["receipts"]):
+                return 413, refusal("too_large")
+            return record_all(request, body)
+
+        async with bench(answer) as b, b.client() as client:
+            for number in range(1, 5):
+                client.mark_later(msg_id=f"m{number}")
+            await client.marks_sent()
+        assert b.marked == ["m1", "m3", "m4"]
+        [(msg_id, error)] = b.refused
+        assert (msg_id, error.code) == ("m2", "too_large")
 
     async def test_an_answer_with_too_few_results_answers_nothing(self) -> None:
         """Which mark they are of cannot be known."""

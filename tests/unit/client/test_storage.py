@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
+import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +18,7 @@ from seenby.client import storage as module
 from seenby.errors import BadInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from seenby.client import Storage
@@ -29,6 +33,61 @@ def reopened(path: Path, user_id: str = "user123") -> Kept:
         return storage.open(user_id)
     finally:
         storage.close()
+
+
+HOLDING = """
+import sys
+from seenby.client import FileStorage, Mark
+
+storage = FileStorage(sys.argv[1])
+storage.open("user123")
+storage.keep_mark(Mark("m1"))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+FORKING = """
+import os, sys
+from seenby.client import FileStorage
+from seenby.errors import BadInput
+
+print("held", flush=True)
+storage = FileStorage(sys.argv[1])
+storage.open("user123")
+closed, end = os.pipe(), os.pipe()
+if os.fork() == 0:
+    storage.close()
+    os.write(closed[1], b"1")
+    os.read(end[0], 1)
+    os._exit(0)
+os.read(closed[0], 1)
+try:
+    FileStorage(sys.argv[1]).open("user123")
+except BadInput:
+    pass
+else:
+    raise SystemExit("the child gave the lock away")
+if os.fork() == 0:
+    os.read(end[0], 1)
+    os._exit(0)
+storage.close()
+FileStorage(sys.argv[1]).open("user123")
+os.write(end[1], b"11")
+"""
+
+
+@contextmanager
+def python(program: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that runs and has the file; it is over at the end."""
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"held\n"
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.fixture(params=["memory", "file"])
@@ -176,6 +235,57 @@ class TestFile:
         storage.keep_mark(TWO)
         storage.close()
         assert reopened(tmp_path / "kept").marks == {"m1": ONE, "m2": TWO}
+
+    @pytest.mark.parametrize("flush", [False, True])
+    def test_marks_are_flushed_where_that_is_asked_for(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, flush: bool
+    ) -> None:
+        """The disk has a mark once it is kept; positions and answers are not waited for."""
+        path = tmp_path / "kept"
+        flushed: list[bytes] = []
+        storage = FileStorage(path, flush=flush)
+        storage.open("user123")
+        monkeypatch.setattr(os, "fsync", lambda _: flushed.append(path.read_bytes()))
+        storage.keep_mark(ONE)
+        storage.keep_position(Position("e1", 1))
+        storage.drop_marks(["m1"])
+        storage.close()
+        assert len(flushed) == flush
+        assert all(b'"msg_id":"m1"' in text for text in flushed)
+
+    def test_a_mark_that_the_disk_does_not_take_is_not_kept(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The application is told so; a later start must not send it all the same."""
+        storage = FileStorage(tmp_path / "kept", flush=True)
+        storage.open("user123")
+        storage.keep_mark(ONE)
+
+        def fsync(_: int) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        with pytest.raises(OSError, match="Input/output error"):
+            storage.keep_mark(Mark("m9"))
+        monkeypatch.undo()
+        storage.keep_mark(TWO)
+        storage.close()
+        assert reopened(tmp_path / "kept").marks == {"m1": ONE, "m2": TWO}
+
+    def test_two_processes_cannot_use_one_file(self, tmp_path: Path) -> None:
+        """Not before the first one has ended, however it does."""
+        path = tmp_path / "kept"
+        with python(HOLDING, str(path)) as first:
+            with pytest.raises(BadInput, match="is in use"):
+                reopened(path)
+            first.kill()
+            first.wait(60)
+            assert reopened(path).marks == {"m1": Mark("m1")}
+
+    def test_a_process_that_was_forked_off_does_not_keep_the_file(self, tmp_path: Path) -> None:
+        """Though it has the lock too; its own closing takes nothing from who made it."""
+        with python(FORKING, str(tmp_path / "kept")) as process:
+            assert process.wait(60) == 0
 
     def test_nobody_else_may_read_it(self, tmp_path: Path) -> None:
         """Who has read what is private."""
