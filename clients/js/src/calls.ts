@@ -91,7 +91,7 @@ export class Calls {
     const { code, error } = (answer ?? {}) as { code?: string; error?: string };
     const { status } = response;
     throw new SeenbyError(
-      code ?? (status === 401 ? "unauthenticated" : "refused"),
+      code ?? { 401: "unauthenticated", 413: "too_large" }[status] ?? "refused",
       error ?? `the API at ${url} answered with status ${status}`,
       status,
       code === undefined ? status >= 500 || status === 429 || response.ok : undefined,

@@ -48,6 +48,11 @@ export interface Options {
  */
 export class Seenby {
   readonly userId: string;
+  /**
+   * Resolves when the storage has been read, and never rejects: from then on `deviceId`, `position`
+   * and `pending` are what was kept. Those of a synchronous storage are so at once.
+   */
+  readonly ready: Promise<void>;
   #deviceId = "";
   #listeners = new Listeners();
   #storage: KeyValue;
@@ -57,7 +62,6 @@ export class Seenby {
   #marks: Marks;
   #via: "auto" | "socket" | "http";
   #closed = false;
-  #ready: Promise<void>;
   #storing: Position | undefined;
   #movesBack = false;
   #forget: (() => void) | undefined;
@@ -70,7 +74,9 @@ export class Seenby {
       throw new SeenbyError("bad_request", "gateway must be such as wss://chat.example.com/ws");
     }
     const api = options.api ?? globalThis.location?.origin;
-    if (!api) throw new SeenbyError("bad_request", "api must be given outside a browser");
+    // A page from a file, or in a sandbox, has an origin that is none.
+    if (!api || api === "null")
+      throw new SeenbyError("bad_request", "api must be given outside a browser");
     this.userId = userId;
     this.#via = options.via ?? "auto";
     const pace = options.pace ?? realPace;
@@ -89,9 +95,12 @@ export class Seenby {
       listeners: this.#listeners,
       pace,
     };
+    const ready = () => this.ready;
     this.#marks = new Marks({
       ...shared,
       shelf: this.#shelf,
+      ready,
+      lock: this.#storage.lock?.bind(this.#storage),
       road: () => this.#road(),
     });
     this.#stream = new Stream({
@@ -103,15 +112,15 @@ export class Seenby {
         if (!found) throw new SeenbyError("bad_request", "WebSocket must be given: there is none");
         return found;
       },
-      ready: () => this.#ready,
+      ready,
       store: (position, reset) => this.#store(position, reset),
       marked: (ref, result) => this.#marks.answered(ref, result),
       turned: () => this.#turned(),
     });
-    this.#ready = this.#load(deviceId);
+    this.ready = this.#load(deviceId);
   }
 
-  /** With an asynchronous storage "" until that has been read. */
+  /** "" where there is none, and with an asynchronous storage until the client is `ready`. */
   get deviceId(): string {
     return this.#deviceId;
   }
@@ -143,7 +152,7 @@ export class Seenby {
     this.#closed = false;
     this.#forget ??= this.#watch();
     this.#stream.connect();
-    void this.#ready.then(() => this.#marks.resume());
+    void this.ready.then(() => this.#marks.resume());
   }
 
   /**
@@ -160,7 +169,8 @@ export class Seenby {
 
   /**
    * Marks a message as read. Resolves when that is durable, and rejects when it is refused for good;
-   * until then it is kept, also over a reload, and tried again.
+   * until then it is kept, also over a reload, and tried again. Of a message that is marked again
+   * meanwhile the fields given last count.
    */
   mark(mark: Mark): Promise<Receipt> {
     return this.#marks.add(mark);

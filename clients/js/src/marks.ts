@@ -6,13 +6,14 @@ import type { Connection } from "./connection.js";
 import { SeenbyError } from "./errors.js";
 import type { Listeners } from "./listeners.js";
 import { jittered, type Pace } from "./pace.js";
-import { isPromise, type Shelf } from "./storage.js";
+import { isPromise, type KeyValue, type Shelf } from "./storage.js";
 import type { Mark, MarkResult, Receipt } from "./wire.js";
 
 /** The gateway takes no more at once on one socket. */
 const UNDER_WAY_LIMIT = 100;
 
-/** The API takes no more in one request. As ids are bounded, they are far below its 1 MiB. */
+/** The API takes no more in one request. As ids are bounded, they are far below its 1 MiB; a proxy
+ * may take less. */
 const BATCH_LIMIT = 1000;
 
 /** An answer over the socket that takes longer makes the client ask whether anybody is there. */
@@ -22,9 +23,12 @@ const ANSWER_SOON = 10_000;
 const ADOPT_AFTER = 5000;
 
 interface Entry {
-  readonly mark: Mark;
+  /** With the fields that were given last. */
+  mark: Mark;
   /** Somebody here waits for the answer, and it is not only in the storage. */
   asked: boolean;
+  /** The mark as it was sent last. */
+  sent?: Mark;
   /** The number of its read frame, or 0 while a request has it. */
   ref?: number | undefined;
   readonly promise: Promise<Receipt>;
@@ -39,6 +43,10 @@ export interface Surroundings {
   listeners: Listeners;
   pace: Pace;
   shelf: Shelf;
+  /** Resolves when the storage has been read. */
+  ready(): Promise<void>;
+  /** One tab at a time; undefined: the storage cannot see to that. */
+  lock: KeyValue["lock"];
   /** How marks go now. */
   road(): Connection | "http" | undefined;
 }
@@ -48,6 +56,7 @@ export class Marks {
   #refs = new Map<number, Entry>();
   #nextRef = 1;
   #requesting = false;
+  #most = BATCH_LIMIT;
   #failures = 0;
   #pause: (() => void) | undefined;
   #pausedByNetwork = false;
@@ -56,6 +65,9 @@ export class Marks {
   #adopt: (() => void) | undefined;
   #planned = false;
   #loaded = false;
+  #turnAsked = false;
+  #endTurn: (() => void) | undefined;
+  #lockless = false;
 
   constructor(private readonly around: Surroundings) {}
 
@@ -71,6 +83,7 @@ export class Marks {
       return quiet(Promise.reject(error as SeenbyError));
     }
     const entry = this.#entries.get(mark.msg_id) ?? this.#enter(mark);
+    entry.mark = mark;
     entry.asked = true;
     if (this.#loaded) this.#keep(entry.mark);
     this.#refused = false;
@@ -80,9 +93,12 @@ export class Marks {
 
   /** A mark that waits is not sent any more; one that is under way has its answer first. */
   async takeOut(msg_id: string): Promise<void> {
+    if (!this.#loaded) await this.around.ready();
     const entry = this.#entries.get(msg_id);
-    if (!entry) return;
-    if (entry.ref === undefined) {
+    if (!entry) {
+      // A tab that is gone may have left one.
+      void this.around.shelf.remove(this.#key(msg_id));
+    } else if (entry.ref === undefined) {
       this.#remove(entry.mark);
       entry.reject(new SeenbyError("not_found", "the mark was taken back before it was sent"));
     } else {
@@ -90,7 +106,10 @@ export class Marks {
     }
   }
 
-  /** Takes over what the storage holds: from before a reload, or of another tab that is gone. */
+  /**
+   * Takes over what the storage holds: from before a reload, or of another tab that is gone. What
+   * another tab has got answered is gone from there, and from here.
+   */
   async load(): Promise<void> {
     const { shelf } = this.around;
     if (!this.#loaded) {
@@ -99,14 +118,21 @@ export class Marks {
       if (this.#entries.size) this.pump();
     }
     const prefix = this.#key("");
-    const keys = shelf.keys(prefix);
-    for (const key of isPromise(keys) ? await keys : keys) {
+    const asked = shelf.keys(prefix);
+    const keys = isPromise(asked) ? await asked : asked;
+    if (!keys) return;
+    const kept = new Set(keys);
+    for (const [msg_id, entry] of this.#entries) {
+      if (!kept.has(prefix + msg_id)) this.#drop(entry);
+    }
+    for (const key of keys) {
       const got = shelf.get(key);
       const text = isPromise(got) ? await got : got;
       if (text === null) continue;
       try {
         const mark = checked(JSON.parse(text) as Mark);
-        if (!this.#entries.has(mark.msg_id)) this.#enter(mark);
+        const entry = this.#entries.get(mark.msg_id) ?? this.#enter(mark);
+        if (!entry.asked && entry.ref === undefined) entry.mark = mark;
       } catch {
         void shelf.remove(key); // Somebody else's writing.
       }
@@ -132,8 +158,8 @@ export class Marks {
         this.#adopt = undefined;
         void this.load().then(() => this.pump());
       });
-    } else if (entry && !entry.asked && entry.ref === undefined) {
-      this.#entries.delete(entry.mark.msg_id);
+    } else if (entry) {
+      this.#drop(entry);
     }
   }
 
@@ -143,6 +169,7 @@ export class Marks {
     this.#adopt?.();
     this.#adopt = undefined;
     this.lost();
+    this.pump();
   }
 
   /** What was under way over a socket that is gone is to be sent again. */
@@ -174,20 +201,23 @@ export class Marks {
   }
 
   #send(): void {
-    if (!this.#loaded || this.#pause || this.#refused) return;
-    const road = this.around.road();
-    if (!road) return;
+    const ready = this.#loaded && !this.#pause && !this.#refused;
+    const road = ready ? this.around.road() : undefined;
     if (road === "http") {
-      const some = this.#requesting ? [] : this.#waiting(BATCH_LIMIT);
+      const some = this.#requesting ? [] : this.#waiting(this.#most);
       if (some.length) void this.#request(some);
-      return;
+    } else if (road) {
+      for (const entry of this.#waiting(UNDER_WAY_LIMIT - this.#refs.size)) {
+        const ref = (entry.ref = this.#nextRef++);
+        this.#refs.set(ref, entry);
+        road.send({ type: "read", ref, ...this.#fields(entry) });
+      }
+      if (!this.#watch) this.#watchAnswers();
     }
-    for (const entry of this.#waiting(UNDER_WAY_LIMIT - this.#refs.size)) {
-      const ref = (entry.ref = this.#nextRef++);
-      this.#refs.set(ref, entry);
-      road.send({ type: "read", ref, ...this.#fields(entry.mark) });
+    if (this.#endTurn && !this.#usesTurn(!!road)) {
+      this.#endTurn();
+      this.#endTurn = undefined;
     }
-    if (!this.#watch) this.#watchAnswers();
   }
 
   /** The oldest that are not under way; those that are stand before them, mostly. */
@@ -195,9 +225,46 @@ export class Marks {
     const found: Entry[] = [];
     for (const entry of this.#entries.values()) {
       if (found.length >= most) break;
-      if (entry.ref === undefined) found.push(entry);
+      if (entry.ref === undefined && (entry.asked || this.#hasTurn())) found.push(entry);
     }
     return found;
+  }
+
+  /**
+   * Whether this tab may send what nobody here waits for. All tabs have loaded the same, and so one
+   * of them at a time does; when its turn ends, or the tab dies, the next one looks what is left.
+   */
+  #hasTurn(): boolean {
+    const { lock } = this.around;
+    if (!lock || this.#lockless || this.#endTurn) return true;
+    if (!this.#turnAsked) {
+      this.#turnAsked = true;
+      const turn = async () => {
+        await this.load();
+        await new Promise<void>((resolve) => {
+          this.#endTurn = resolve;
+          this.pump();
+        });
+        this.#turnAsked = false;
+        this.pump();
+      };
+      const locked = Promise.resolve().then(() => lock(this.#key(""), turn));
+      locked.catch(() => {
+        // A page that may not, or a lock that was taken away: better twice than never.
+        this.#lockless = true;
+        this.#turnAsked = false;
+        this.pump();
+      });
+    }
+    return false;
+  }
+
+  /** A turn ends when nothing is left of what it was for, or nothing of it can be sent now. */
+  #usesTurn(sending: boolean): boolean {
+    for (const { asked, ref } of this.#entries.values()) {
+      if (!asked && (sending || ref !== undefined)) return true;
+    }
+    return false;
   }
 
   #watchAnswers(): void {
@@ -215,7 +282,7 @@ export class Marks {
     this.#requesting = true;
     for (const entry of entries) entry.ref = 0;
     try {
-      const receipts = entries.map((entry) => this.#fields(entry.mark));
+      const receipts = entries.map((entry) => this.#fields(entry));
       const { results } = await this.around.calls.call<{ results: MarkResult[] }>(
         "POST",
         "/api/v1/messages/read/batch",
@@ -230,8 +297,14 @@ export class Marks {
       });
     } catch (error) {
       for (const entry of entries) entry.ref = undefined;
-      if (error instanceof SeenbyError && error.retriable) {
-        this.#wait(error.retryAfter * 1000, error.code === "unreachable");
+      const { code, message, status, retriable, retryAfter } = error as SeenbyError;
+      const [first, second] = entries;
+      if (retriable) {
+        this.#wait(retryAfter * 1000, code === "unreachable");
+      } else if (status === 413 && first) {
+        // A proxy takes less than the API: half of it, down to the one mark that is too large.
+        if (second) this.#most = Math.ceil(entries.length / 2);
+        else this.#settle(first, { success: false, code, error: message });
       } else {
         // That says nothing about a mark, so all are kept: until the next connect() or mark().
         this.#refused = true;
@@ -251,6 +324,8 @@ export class Marks {
       if (error.retriable || ["token_expired", "unauthenticated"].includes(error.code)) {
         return this.#wait(0, false);
       }
+      // It was marked anew meanwhile: that may say what this one lacked.
+      if (entry.sent !== mark) return;
       this.#remove(mark);
       entry.reject(error);
       return this.around.listeners.tell("refused", {
@@ -304,7 +379,13 @@ export class Marks {
     void this.around.shelf.remove(this.#key(mark.msg_id));
   }
 
-  #fields(mark: Mark): object {
+  /** Nobody here waits for it, and it is not kept any more. */
+  #drop(entry: Entry): void {
+    if (!entry.asked && entry.ref === undefined) this.#entries.delete(entry.mark.msg_id);
+  }
+
+  #fields(entry: Entry): object {
+    const mark = (entry.sent = entry.mark);
     return { ...mark, reader_id: this.around.userId, device_id: this.around.deviceId() };
   }
 

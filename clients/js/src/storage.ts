@@ -12,6 +12,11 @@ export interface KeyValue {
   keys(): Maybe<Iterable<string>>;
   /** Calls back when another tab has changed something; the returned function ends that. */
   watch?(changed: (key: string, value: string | null) => void): () => void;
+  /**
+   * Runs the work when no other tab runs any under this name, as `navigator.locks.request` does.
+   * Without it tabs do not wait for each other: marks that are kept are sent by each of them.
+   */
+  lock?: ((name: string, work: () => Promise<void>) => Promise<unknown>) | undefined;
 }
 
 /** A store that is gone with the page; several clients of it are to it as several tabs. */
@@ -44,7 +49,10 @@ export function browserStorage(): KeyValue {
     // Newer versions of Node have one as well, and warn of who looks at it.
     const storage = globalThis.document && globalThis.localStorage;
     if (storage) {
+      // A page without TLS has none.
+      const { locks } = navigator as { locks?: LockManager };
       return {
+        lock: locks && ((name, work) => locks.request(name, work)),
         getItem: (key) => storage.getItem(key),
         setItem: (key, value) => storage.setItem(key, value),
         removeItem: (key) => storage.removeItem(key),
@@ -90,13 +98,13 @@ export class Shelf {
     return this.#do(() => this.storage.removeItem(key), undefined);
   }
 
-  /** The keys that begin so. */
-  keys(prefix: string): Maybe<string[]> {
+  /** The keys that begin so; undefined where the storage fails. */
+  keys(prefix: string): Maybe<string[] | undefined> {
     const begun = (keys: Iterable<string>) => [...keys].filter((key) => key.startsWith(prefix));
-    return this.#do<string[]>(() => {
+    return this.#do<string[] | undefined>(() => {
       const keys = this.storage.keys();
       return isPromise(keys) ? keys.then(begun) : begun(keys);
-    }, []);
+    }, undefined);
   }
 
   #do<T>(work: () => Maybe<T>, otherwise: T): Maybe<T> {

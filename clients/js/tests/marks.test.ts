@@ -176,6 +176,68 @@ describe("by HTTP", () => {
     expect(calls[0]?.body.receipts).toHaveLength(1);
   });
 
+  test("of a message that is marked again while its mark waits, the fields given last count", async () => {
+    const storage = memoryStorage();
+    const bob = client({ storage, via: "socket" });
+    const first = bob.mark({ msg_id: "m1", sender_id: "alize", conversation_id: "c1" });
+    expect(bob.mark({ msg_id: "m1", sender_id: "alice" })).toBe(first);
+    expect(bob.pending).toEqual([{ msg_id: "m1", sender_id: "alice" }]);
+    const after = client({ storage });
+    expect(after.pending).toEqual([{ msg_id: "m1", sender_id: "alice" }]);
+  });
+
+  test("what is refused with old fields is sent with those that were given meanwhile", async () => {
+    const bob = client();
+    const promise = bob.mark({ msg_id: "m1", sender_id: "alize" });
+    await settled();
+    void bob.mark({ msg_id: "m1", sender_id: "alice" });
+    await calls[0]?.answer(answered(bad("mismatch")));
+    expect([told, calls[1]?.body.receipts[0]?.["sender_id"]]).toEqual([[], "alice"]);
+    await calls[1]?.answer(answered(good("m1")));
+    expect(await promise).toEqual(receiptOf("m1"));
+    expect([told, bob.pending, calls.length]).toEqual([["marked m1"], [], 2]);
+  });
+
+  describe("a proxy that takes less than the API", () => {
+    /** Answers the requests that come, with 413 where a body has more characters. */
+    async function proxy(limit: number, done: () => boolean): Promise<number[]> {
+      const sizes: number[] = [];
+      while (!done()) {
+        await settled();
+        const { body, answer } = calls.shift()!;
+        sizes.push(body.receipts.length);
+        const fits = JSON.stringify(body).length <= limit;
+        await answer(
+          fits
+            ? answered(...body.receipts.map((mark) => good(mark["msg_id"]!)))
+            : new Response("<html>too large", { status: 413 }),
+        );
+      }
+      return sizes;
+    }
+
+    test("a batch that is too large is halved until it passes, at once and for good", async () => {
+      const bob = client();
+      for (let n = 0; n < 1000; n++) void bob.mark({ msg_id: `m${n}` });
+      const sizes = await proxy(20_000, () => !bob.pending.length);
+      expect(sizes).toEqual([1000, 500, 250, 250, 250, 250]);
+      expect([told.length, told.every((line) => line.startsWith("marked"))]).toEqual([1000, true]);
+      void Array.from({ length: 300 }, (_, n) => bob.mark({ msg_id: `n${n}` }));
+      expect(await proxy(20_000, () => !bob.pending.length)).toEqual([250, 50]);
+      expect(pace.waits).toEqual([]);
+    });
+
+    test("a single mark that is too large is refused, and no other", async () => {
+      const bob = client();
+      const large = bob.mark({ msg_id: "m1", conversation_id: "x".repeat(128) });
+      const small = bob.mark({ msg_id: "m2" });
+      expect(await proxy(150, () => !bob.pending.length)).toEqual([2, 1, 1]);
+      await expect(large).rejects.toMatchObject({ code: "too_large" });
+      expect(await small).toEqual(receiptOf("m2"));
+      expect(told).toEqual(["refused m1 too_large", "marked m2"]);
+    });
+  });
+
   test.each([
     ["503", () => failed(503, "store_unavailable", 2), 2500],
     ["429", () => failed(429, "too_many", 1), 1500],
@@ -213,6 +275,15 @@ describe("by HTTP", () => {
     await calls[0]?.answer(failed(404, "not_found"));
     await refusal;
     expect([bob.pending, await keysOf(storage)]).toEqual([[], []]);
+  });
+
+  test("what a tab that is gone has left is taken back with its message", async () => {
+    const storage = memoryStorage();
+    const bob = client({ storage });
+    storage.setItem("seenby bob phone mark m1", '{"msg_id":"m1"}');
+    void bob.unmark("m1").catch(() => undefined);
+    await settled();
+    expect(await keysOf(storage)).toEqual([]);
   });
 
   test("what is taken back while it is under way is marked first", async () => {
@@ -527,6 +598,137 @@ describe("several tabs", () => {
     expect([one.pending, two.pending]).toEqual([[], []]);
   });
 
+  describe("where the storage lets one at a time", () => {
+    /** As Web Locks do: whoever asks waits for all who asked before. */
+    function locking(kept: KeyValue): { storage: KeyValue; die(): void } {
+      let last = Promise.resolve();
+      let die = () => {};
+      return {
+        storage: {
+          ...kept,
+          lock: (_, work) => {
+            const turn = () => Promise.race([work(), new Promise<void>((dead) => (die = dead))]);
+            return (last = last.then(turn));
+          },
+        },
+        die: () => die(),
+      };
+    }
+
+    /** A tab that is online, and its socket. */
+    async function tab(storage: KeyValue) {
+      const made = client({ storage });
+      made.connect();
+      await settled();
+      const socket = gateway.last();
+      socket.welcome();
+      await settled();
+      const answer = async () => {
+        for (const { ref, msg_id } of socket.saidOf("read")) {
+          socket.tell({ type: "read_result", ref, ...good(String(msg_id)) });
+        }
+        await settled();
+      };
+      return { made, socket, answer, said: () => ids(socket.saidOf("read") as never[]) };
+    }
+
+    function left(): KeyValue {
+      const kept = memoryStorage();
+      for (const id of ["m1", "m2"]) {
+        kept.setItem(`seenby bob phone mark ${id}`, `{"msg_id":"${id}"}`);
+      }
+      // Other tabs are told late, or not at all.
+      return { ...kept, watch: () => () => undefined };
+    }
+
+    test("what is kept is sent by one tab, and the next finds nothing left", async () => {
+      const { storage } = locking(left());
+      const [one, two] = [await tab(storage), await tab(storage)];
+      expect([one.said(), two.said(), ids(two.made.pending)]).toEqual([
+        ["m1", "m2"],
+        [],
+        ["m1", "m2"],
+      ]);
+      await one.answer();
+      expect([two.said(), one.made.pending, two.made.pending]).toEqual([[], [], []]);
+    });
+
+    test("a tab's own marks wait for no other tab", async () => {
+      const { storage } = locking(left());
+      await tab(storage);
+      const two = await tab(storage);
+      const promise = two.made.mark({ msg_id: "m3" });
+      await settled();
+      expect(two.said()).toEqual(["m3"]);
+      await two.answer();
+      expect(await promise).toEqual(receiptOf("m3"));
+    });
+
+    test("what a tab leaves that dies in its turn is sent by the next", async () => {
+      const { storage, die } = locking(left());
+      const one = await tab(storage);
+      const two = await tab(storage);
+      one.socket.tell({
+        type: "read_result",
+        ref: one.socket.saidOf("read")[0]?.["ref"],
+        ...good("m1"),
+      });
+      die();
+      await settled();
+      expect(two.said()).toEqual(["m2"]);
+    });
+
+    test.each([
+      ["is closed", (one: Awaited<ReturnType<typeof tab>>) => void one.made.close()],
+      ["may not send", (one: Awaited<ReturnType<typeof tab>>) => one.socket.end(4403)],
+      [
+        "is told to wait",
+        (one: Awaited<ReturnType<typeof tab>>) => {
+          for (const { ref } of one.socket.saidOf("read")) {
+            one.socket.tell({ type: "read_result", ref, ...bad("store_unavailable") });
+          }
+        },
+      ],
+    ])("a tab that %s lets the next one have its turn", async (_, stop) => {
+      const { storage } = locking(left());
+      const one = await tab(storage);
+      const two = await tab(storage);
+      stop(one);
+      await settled();
+      // By HTTP, without a connection: that is refused as well.
+      await calls[0]?.answer(failed(403, "forbidden"));
+      expect(two.said()).toEqual(["m1", "m2"]);
+    });
+
+    test("where a turn cannot be had, each sends: better twice than never", async () => {
+      for (const lock of [
+        () => Promise.reject(new Error("not here")),
+        () => {
+          throw new Error("not here");
+        },
+      ]) {
+        const one = await tab({ ...left(), lock });
+        expect(one.said()).toEqual(["m1", "m2"]);
+      }
+    });
+
+    test("a storage that cannot be read when the turn comes takes nothing away", async () => {
+      const { storage } = locking(left());
+      let failing = false;
+      const keys = () => {
+        if (failing) throw new Error("away");
+        return storage.keys();
+      };
+      const bob = client({ storage: { ...storage, keys } });
+      failing = true;
+      bob.connect();
+      await settled();
+      gateway.last().welcome();
+      await settled();
+      expect(ids(gateway.last().saidOf("read") as never[])).toEqual(["m1", "m2"]);
+    });
+  });
+
   test("a position is never lowered by a tab that is behind", async () => {
     const storage = memoryStorage();
     const sockets = [];
@@ -631,7 +833,9 @@ describe("storage that takes its time", () => {
     void bob.mark({ msg_id: "m1" });
     await settled();
     expect([bob.deviceId, gateway.sockets.length, calls.length]).toEqual(["", 0, 0]);
+    const ready = bob.ready.then(() => [bob.deviceId, bob.position?.seq, bob.pending.length]);
     await go();
+    expect(await ready).toEqual(["tablet", 5, 2]);
     expect([bob.deviceId, bob.position?.seq]).toEqual(["tablet", 5]);
     expect(ids(bob.pending).sort()).toEqual(["m0", "m1"]);
     expect(await keysOf(kept)).toHaveLength(2);
@@ -645,6 +849,19 @@ describe("storage that takes its time", () => {
     await go();
     expect([bob.pending, await keysOf(kept)]).toEqual([[], []]);
     expect(await kept.getItem("seenby bob tablet position")).toBe('{"epoch":"e1","seq":7}');
+  });
+
+  test("a kept mark is taken back with its message also before it was read", async () => {
+    const kept = memoryStorage();
+    kept.setItem("seenby bob phone mark m1", '{"msg_id":"m1"}');
+    const { storage, go } = slow(kept);
+    const bob = client({ storage });
+    void bob.unmark("m1").catch(() => undefined);
+    await settled();
+    expect(calls).toEqual([]);
+    await go();
+    expect(calls.map(({ path }) => path)).toEqual(["/api/v1/messages/read"]);
+    expect([bob.pending, await keysOf(kept)]).toEqual([[], []]);
   });
 
   test("without connect() a mark made before it was read goes by HTTP then", async () => {
