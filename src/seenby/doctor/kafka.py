@@ -1,4 +1,9 @@
-"""Kafka: is it there, and are the topics what the contract promises to others."""
+"""Kafka: is it there, and are the topics what the contract promises to others.
+
+Two things Kafka does not tell to whoever only looks. Its version: no setting of a broker shows it
+since 4.0, and of the versions of its calls librdkafka speaks in its debugging log alone. Its clock:
+it gives the time to records only, and nothing is written here.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +31,12 @@ ANSWER_WITHIN = 5.0
 """Seconds that Kafka has for an answer."""
 
 CREATE = "seenby topic create"
+
+WAITING_MS = 86_400_000
+"""For how many ms Kafka may be away before a topic may refuse what waited: a day at the least."""
+
+AGE_LIMITS = ("message.timestamp.before.max.ms", "message.timestamp.difference.max.ms")
+"""How old a record may be: as Kafka calls it since 3.6, and before."""
 
 
 class Topic(NamedTuple):
@@ -173,12 +184,19 @@ def _configuration(check: str, topic: Topic, settings: Settings) -> Iterator[Fin
         yield error(check, found, _alter(settings, topic, "cleanup.policy=delete"))
     retention = int(topic.settings.get("retention.ms", RETENTION_MS))
     if retention != RETENTION_MS:
-        much = "for ever" if retention < 0 else f"for {retention / 60_000:,.0f} minutes"
+        much = "for ever" if retention < 0 else f"for {_minutes(retention)}"
         found = f"keeps records {much} (retention.ms is {retention}, {RETENTION_MS} was promised)"
         yield warning(check, found, _alter(settings, topic, f"retention.ms={RETENTION_MS}"))
     if topic.settings.get("message.timestamp.type", "CreateTime") != "CreateTime":
         found = "gives records its own time: that of the commit is lost, and latencies are wrong"
         yield warning(check, found, _alter(settings, topic, "message.timestamp.type=CreateTime"))
+    for name in AGE_LIMITS:
+        age = int(topic.settings.get(name, WAITING_MS))
+        if age < WAITING_MS:
+            found = f"refuses records older than {_minutes(age)}, such as wait while Kafka is away"
+            yield warning(
+                check, f"{found} ({name})", _alter(settings, topic, f"{name}={2**63 - 1}")
+            )
 
 
 def about_partitions(found: Mapping[str, Topic], settings: Settings) -> Iterator[Finding]:
@@ -209,6 +227,11 @@ def _alter(settings: Settings, topic: Topic, change: str) -> str:
         f"kafka-configs.sh --bootstrap-server {settings.kafka_brokers} --alter"
         f" --entity-type topics --entity-name {topic.name} --add-config {change}"
     )
+
+
+def _minutes(ms: int) -> str:
+    number = f"{ms / 60_000:,.0f}"
+    return f"{number} minute" if number == "1" else f"{number} minutes"
 
 
 def _counted(number: int, thing: str) -> str:

@@ -20,6 +20,7 @@ GOOD = Topic(
         "retention.ms": "3600000",
         "min.insync.replicas": "2",
         "message.timestamp.type": "CreateTime",
+        "message.timestamp.before.max.ms": "9223372036854775807",
     },
 )
 SETTINGS = config.load({"KAFKA_BROKERS": "broker:9092"})
@@ -46,7 +47,7 @@ def test_a_topic_as_the_contract_has_it() -> None:
     [
         (configured(cleanup_policy="compact"), "error", "cleanup.policy", "=delete"),
         (configured(cleanup_policy="compact,delete"), "error", "cleanup.policy", "=delete"),
-        (configured(retention_ms="60000"), "warning", "for 1 minutes", "retention.ms=3600000"),
+        (configured(retention_ms="60000"), "warning", "for 1 minute ", "retention.ms=3600000"),
         (configured(retention_ms="-1"), "warning", "for ever", "retention.ms=3600000"),
         (configured(min_insync_replicas="1"), "warning", "one broker", "min.insync.replicas=2"),
         (
@@ -54,6 +55,18 @@ def test_a_topic_as_the_contract_has_it() -> None:
             "warning",
             "its own time",
             "CreateTime",
+        ),
+        (
+            configured(message_timestamp_before_max_ms="600000"),
+            "warning",
+            "older than 10 minutes",
+            "message.timestamp.before.max.ms=9223372036854775807",
+        ),
+        (
+            configured(message_timestamp_difference_max_ms="3600000"),
+            "warning",
+            "older than 60 minutes",
+            "message.timestamp.difference.max.ms=9223372036854775807",
         ),
         (GOOD._replace(in_sync=1), "error", "1 replicas in step and needs 2", "start the brokers"),
         (GOOD._replace(in_sync=2), "warning", "2 of 3 replicas in step", "start the brokers"),
