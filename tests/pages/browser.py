@@ -44,7 +44,13 @@ def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         # Containers and root have no sandbox; the pages are our own.
         browser = playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage"]
+            executable_path=program,
+            args=[
+                "--no-sandbox",
+                "--disable-dev-shm-usage",
+                # A page that comes from another machine, as far as it can see.
+                "--host-resolver-rules=MAP *.seenby.test 127.0.0.1",
+            ],
         )
         try:
             yield browser

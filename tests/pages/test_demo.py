@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Literal
 
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Locator
 
 # Too long for any line, and no markup though it looks like some.
 LONG = "<b>cake</b>" + "x" * 150
@@ -50,9 +50,7 @@ def test_a_first_visit(browser: Browser, server: Seenby, width: int) -> None:
         for hers in (phone, laptop):
             hers.has_ticks(FIRST, "Sent")
 
-        page.get_by_role("button", name="Write something as Ann").click()
-        page.keyboard.type(LONG)
-        page.keyboard.press("Enter")
+        phone.write(LONG)
         for his in (his_phone, his_laptop):
             his.has(LONG, "unread")
             his.has_unread(2)
@@ -72,6 +70,64 @@ def test_a_first_visit(browser: Browser, server: Seenby, width: int) -> None:
             hers.has_ticks(FIRST, "Read")
         assert seen.visit.width_needed() == width
         seen.visit.shot(f"demo-{width}")
+
+
+def test_what_to_try_is_offered_one_after_the_other(browser: Browser, server: Seenby) -> None:
+    """Ticks that turn, a device that catches up, a group that counts: the next one stands out."""
+    with demo(browser, server, reduced_motion="no-preference") as seen:
+        page, [phone, laptop] = seen.page, seen.both("Ann")
+        seen.connected("Ann", "Bob", "Cleo")
+
+        def offered(name: str) -> Locator:
+            """The one button that stands out."""
+            expect(page.locator("button.primary")).to_have_text(name)
+            return page.get_by_role("button", name=name)
+
+        story = page.locator("#private-story")
+        expect(story).to_have_text("Ann has written to Bob, who has not read it yet.")
+        offered("Let Bob read").click()
+        for hers in (phone, laptop):
+            hers.has_ticks(FIRST, "Read")
+        expect(story).to_have_text("Bob has read it, and both of Ann\u2019s devices were told.")
+
+        offered("Take Ann\u2019s phone offline").click()
+        phone.says("Network off")
+        laptop.has_ticks("My phone has no network here.", "Read")
+        expect(phone.message("My phone has no network here.")).to_have_count(0)
+        expect(story).to_contain_text("Ann\u2019s phone is offline.")
+        page.reload()
+        expect(story).to_contain_text("Ann\u2019s phone is offline.")
+        offered("Bring Ann\u2019s phone back").click()
+        phone.has_ticks("My phone has no network here.", "Read")
+        expect(story).to_contain_text("Ann\u2019s phone is back and has caught up")
+
+        offered("Let the others read").click()
+        for hers in seen.both("Cleo"):
+            hers.has_ticks(PIZZA, "Read by 4 of 4")
+        offered("Let 2,000 people read")
+
+        # All of it can be done again: something new is written where all is read.
+        page.get_by_role("button", name="Let Bob read").click()
+        phone.has_ticks("And will you bring cake?", "Read")
+        page.get_by_role("button", name="Let the others read").click()
+        seen.device("Cleo's laptop").has_ticks("And at what time?", "Read by 4 of 4")
+
+
+def test_what_is_done_by_hand_need_not_be_tried(browser: Browser, server: Seenby) -> None:
+    """Whoever marks, switches and reads on the devices is offered what comes next."""
+    with demo(browser, server) as seen:
+        phone = seen.device("Ann's phone")
+        seen.connected("Ann", "Bob")
+        phone.turn(on=False)
+        seen.device("Bob's laptop").mark()
+        seen.device("Ann's laptop").has_ticks(FIRST, "Read")
+        phone.has_ticks(FIRST, "Sent")
+        expect(seen.page.get_by_role("button", name="Bring Ann\u2019s phone back")).to_be_visible()
+        phone.turn(on=True)
+        phone.has_ticks(FIRST, "Read")
+        seen.device("Dan's phone").mark()
+        expect(seen.page.get_by_text("to see who it was, and when")).to_be_visible()
+        expect(seen.page.locator("button.primary")).to_have_text("Let Bob read")
 
 
 @pytest.mark.parametrize("width", WIDTHS)

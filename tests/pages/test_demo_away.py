@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
+from seenby import config
 from tests.pages.browser import WIDTHS, visiting
 from tests.pages.demo import FIRST, PIZZA, demo
 from tests.servers.seenby import Seenby
@@ -93,6 +94,52 @@ def test_a_gateway_that_cannot_be_reached(browser: Browser, tmp_path: Path) -> N
         server.stop()
 
 
+ELSEWHERE = "chat.seenby.test"
+"""A name of this machine that does not look like one (see ``chromium``)."""
+
+
+OPENED = (
+    "came from another one: start seenby with SEENBY_GATEWAY_HOST=0.0.0.0, "
+    f"SEENBY_GATEWAY_URL=ws://{ELSEWHERE}:{{gateway_port}}/ws and "
+    f"SEENBY_ALLOWED_ORIGINS=http://{ELSEWHERE}:{{api_port}}."
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "gateway", "advised"),
+    [
+        (
+            {},
+            "ws://127.0.0.1:{gateway_port}",
+            OPENED,
+        ),
+        (
+            {"SEENBY_GATEWAY_PORT": "0"},
+            "ws://127.0.0.1:0",
+            "SEENBY_GATEWAY_PORT=0 took a free port, which no page is told",
+        ),
+    ],
+    ids=["from another machine", "a free port"],
+)
+def test_what_would_make_it_work(
+    browser: Browser, tmp_path: Path, settings: dict[str, str], gateway: str, advised: str
+) -> None:
+    """Where the addresses say what is wrong, the page says what to set, and to what."""
+    server = Seenby("serve", tmp_path, settings)
+    ports = {"api_port": server.api_port, "gateway_port": server.gateway_port}
+    server.start()
+    try:
+        address = f"http://{ELSEWHERE}:{server.api_port}"
+        with visiting(browser, address, gateway.format(**ports), width=390) as visit:
+            said = visit.page.get_by_role("status").filter(has_text="does not answer this page")
+            expect(said).to_contain_text(advised.format(**ports))
+            assert visit.width_needed() == 390
+            visit.shot(f"demo-advice-{len(settings)}", whole=False)
+            visit.forgive(REFUSED)
+    finally:
+        server.stop()
+
+
 def test_a_server_that_wants_tokens(browser: Browser, tmp_path: Path) -> None:
     """With authentication on the page says why nothing is shown, and what can be looked at."""
     settings = {"SEENBY_AUTH": "jwt", "SEENBY_JWT_SECRET": SECRET}
@@ -102,9 +149,18 @@ def test_a_server_that_wants_tokens(browser: Browser, tmp_path: Path) -> None:
             with visiting(browser, server.api, width=width) as visit:
                 main = visit.page.get_by_role("main")
                 expect(main).to_contain_text("The demo needs authentication off")
-                api, operators = main.get_by_role("link").all()
-                expect(api).to_have_attribute("href", "/docs")
-                expect(operators).to_have_attribute("href", "/inspect")
+                for name, address in (
+                    ("The API", "/docs"),
+                    ("the operators\u2019 page", "/inspect"),
+                ):
+                    link = main.get_by_role("link", name=name)
+                    expect(link).to_have_attribute("href", address)
+                *words, program, role = main.locator("pre").inner_text().replace("\\\n", "").split()
+                assert (program, role) == ("seenby", "serve")
+                shown = config.load(dict(word.split("=", 1) for word in words))
+                assert (shown.auth, shown.kafka, shown.pages) == ("off", False, True)
+                there = main.get_by_role("link", name=f"localhost:{shown.api_port}")
+                expect(there).to_have_attribute("href", f"http://localhost:{shown.api_port}")
                 expect(main.get_by_role("textbox")).to_have_count(0)
                 assert visit.width_needed() == width
                 assert visit.axe() == []

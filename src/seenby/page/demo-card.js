@@ -34,6 +34,8 @@ let looking;
 export class Card {
   /** @type {Map<string, HTMLElement>} */
   #rows = new Map();
+  /** @type {Map<string, number>} how many have read it, as it was shown last */
+  #shown = new Map();
   #device;
   #named;
   #part;
@@ -73,11 +75,6 @@ export class Card {
     });
     device.changed = () => this.#plan();
     this.#draw();
-  }
-
-  focus() {
-    this.element.scrollIntoView({ block: "center" });
-    this.#part.text.focus({ preventScroll: true });
   }
 
   /** All changes of one moment are drawn at once. */
@@ -167,10 +164,13 @@ export class Card {
     ticks.hidden = of === undefined;
     if (of === undefined) return;
     ticks.of = of;
+    const { read } = this.#device.count(msg_id);
+    if (read > (this.#shown.get(msg_id) ?? read)) flash(one(row, ".mine"));
+    this.#shown.set(msg_id, read);
     if (of < CROWD) return;
     const bar = row.querySelector("progress") ?? document.createElement("progress");
     bar.max = of;
-    bar.value = this.#device.count(msg_id).read;
+    bar.value = read;
     bar.setAttribute("aria-label", "Read by");
     if (!bar.parentElement) one(row, ".mine").append(bar);
   }
@@ -202,6 +202,14 @@ function look(card) {
   before?.redraw();
   card?.begin();
   card?.redraw();
+}
+
+/** What has changed is seen from afar, unless motion is unwelcome. @param {HTMLElement} element */
+function flash(element) {
+  element.classList.remove("told");
+  // Its style is computed in between: an animation begins where a class is new.
+  void element.offsetWidth;
+  element.classList.add("told");
 }
 
 document.addEventListener("keydown", (event) => {

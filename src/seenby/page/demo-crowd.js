@@ -41,7 +41,9 @@ export class Crowd {
     this.#visit = visit;
     this.#backend = backend;
     this.#readers = Array.from({ length: SIZE }, (_, n) => visit.idOf(`crowd-${n + 1}`));
-    one(document, ".crowd-size").textContent = number.format(SIZE);
+    for (const place of document.querySelectorAll(".crowd-size")) {
+      place.textContent = number.format(SIZE);
+    }
     this.#go.textContent = `Let ${number.format(SIZE)} people read`;
     this.#go.addEventListener("click", () => void this.#gather());
     this.#show(visit.load(MADE, 0));

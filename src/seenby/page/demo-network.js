@@ -65,6 +65,12 @@ export class Network {
   }
 }
 
+/** @param {string} url @returns {string} without the query */
+function addressOf(url) {
+  const { origin, pathname } = new URL(url);
+  return origin + pathname;
+}
+
 /** A socket over a network that can be cut. @implements {Socket} */
 class Line {
   /** @type {Socket["onopen"]} */ onopen = null;
@@ -98,7 +104,7 @@ class Line {
     };
     socket.onmessage = (event) => this.onmessage?.(/** @type {never} */ (event));
     socket.onclose = (event) => {
-      if (this.readyState === CONNECTING) missed(new URL(url).origin);
+      if (this.readyState === CONNECTING) missed(addressOf(url));
       this.#end(event);
     };
   }

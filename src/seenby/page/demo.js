@@ -3,12 +3,14 @@
 
 import "/page/seenby-element.js";
 
+import { advice } from "./demo-advice.js";
 import { Backend } from "./demo-backend.js";
 import { Card, copyOf, one } from "./demo-card.js";
 import { Chat } from "./demo-chat.js";
 import { Crowd } from "./demo-crowd.js";
 import { Device } from "./demo-device.js";
 import { Frames } from "./demo-frames.js";
+import { Tour } from "./demo-tour.js";
 import { Visit } from "./demo-visit.js";
 
 /** Below this nobody is told that a connection is being made. */
@@ -35,8 +37,6 @@ function nameOf(user_id) {
  */
 function populate(place, type, people, first) {
   const chat = new Chat(place, type, visit, backend);
-  /** @type {Card[]} */
-  const cards = [];
   for (const person of people) {
     names.set(visit.idOf(person), person);
     const column = copyOf("person-template");
@@ -53,18 +53,16 @@ function populate(place, type, people, first) {
       );
       chat.devices.push(device);
       devices.push(device);
-      const card = new Card(device, nameOf);
-      cards.push(card);
-      one(column, ".devices").append(card.element);
+      one(column, ".devices").append(new Card(device, nameOf).element);
     }
     one(document, `#${place}`).append(column);
   }
   if (!chat.messages.length) chat.send(visit.idOf(people[0] ?? ""), first);
-  return { chat, cards };
+  return chat;
 }
 
 function begin() {
-  one(document, "#chats").hidden = one(document, "#first").hidden = false;
+  one(document, "#chats").hidden = one(document, "#passing").hidden = false;
   const couple = populate(
     "private",
     "private",
@@ -78,14 +76,14 @@ function begin() {
     "Pizza on Friday, who is in?",
   );
   const hall = populate("hall", "group", ["Hana"], "Good morning all! News today at ten.");
-  couple.chat.open();
-  group.chat.open();
-  const [sender] = hall.chat.devices;
+  couple.open();
+  group.open();
+  const [sender] = hall.devices;
   if (sender) {
-    const crowd = new Crowd(hall.chat, sender, visit, backend);
-    hall.chat.open(() => crowd.register());
+    const crowd = new Crowd(hall, sender, visit, backend);
+    hall.open(() => crowd.register());
   }
-  one(document, "#first").addEventListener("click", () => couple.cards[0]?.focus());
+  new Tour(couple, group, visit);
   one(document, "#anew").addEventListener("click", () => {
     visit.end();
     location.reload();
@@ -131,10 +129,7 @@ async function hurryBack() {
 function sentence() {
   const again = "This page goes on trying by itself.";
   if (missing === undefined) return `seenby does not answer. Is it running? ${again}`;
-  return (
-    `The gateway at ${missing} does not answer this page. ${again} If it never does: ` +
-    `SEENBY_GATEWAY_URL says where it is, and SEENBY_ALLOWED_ORIGINS must have ${location.origin}.`
-  );
+  return `The gateway at ${missing} does not answer this page. ${advice(new URL(missing), location)}`;
 }
 
 /** @returns {Promise<{ version: string, auth: "off" | "jwt" }>} */
