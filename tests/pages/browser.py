@@ -142,6 +142,9 @@ def visiting(
         viewport={"width": width, "height": height},
         color_scheme=scheme,
         reduced_motion=context.pop("reduced_motion", "reduce"),
+        # What is shown of a time does not depend on who runs the tests, nor where.
+        locale="en-US",
+        timezone_id="UTC",
         **context,
     )
     try:

@@ -91,12 +91,18 @@ class TestWhatIsShown:
         expect(element(visit, name).locator("[part=text]")).to_have_text(text)
         expect(element(visit, name).locator("button")).to_have_count(0)
 
-    def test_a_private_message_says_when(self, visit: Visit) -> None:
-        """What one person was sent is read at a time, in the reader's way of writing times."""
-        expect(element(visit, "private").get_by_role("img")).to_have_accessible_name(
-            "Read 12:00 PM"
+    @pytest.mark.parametrize(
+        ("today", "said"),
+        [("2026-11-24", "Read 12:00 PM"), ("2026-11-25", "Read Nov 24, 2026, 12:00 PM")],
+    )
+    def test_a_private_message_says_when(self, visit: Visit, today: str, said: str) -> None:
+        """What one person was sent is read at a time, on another day with its date."""
+        visit.page.clock.set_fixed_time(f"{today}T18:00:00Z")
+        visit.page.reload()
+        expect(element(visit, "private").get_by_role("img")).to_have_accessible_name(said)
+        expect(button(visit, "direct")).to_have_accessible_name(
+            said.replace("12:00 PM", "12:46 PM")
         )
-        expect(button(visit, "direct")).to_have_accessible_name("Read 12:46 PM")
 
     def test_attributes_that_change_are_drawn_anew(self, visit: Visit) -> None:
         """A framework changes attributes or properties, and the element follows."""
