@@ -44,6 +44,8 @@ def test_there_are_tests() -> None:
     assert len(TESTS) > 5
 
 
+# Each starts servers of its own, and a busy machine takes its time: vitest says what hangs.
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("file", TESTS, ids=lambda file: file.relative_to(CLIENT / "tests").name)
 def test_its_own_tests(file: Path, tmp_path: Path) -> None:
     """The client keeps what it promises; a file without a test that ran is a failure."""

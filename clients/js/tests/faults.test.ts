@@ -1,41 +1,28 @@
 // What breaks: the server, the network, the page. Whatever is cut when, every event is handled once
 // and in order, and every mark is recorded.
 
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test as plain } from "vitest";
 
-import { memoryStorage, type Options, type Seenby } from "../src/index.js";
-import { fastPace } from "./fake/pace.js";
-import { client, get, heard, message, names, online, read } from "./real/clients.js";
-import { Proxy } from "./real/proxy.js";
+import { memoryStorage, type Seenby } from "../src/index.js";
+import { get, heard, message, names, online, read } from "./real/clients.js";
+import { Network } from "./real/network.js";
 import { Server } from "./real/seenby.js";
 import { until } from "./real/until.js";
 
 let server: Server;
-let toGateway: Proxy;
-let toApi: Proxy;
 
 beforeAll(async () => {
   server = await Server.start();
 });
 afterAll(() => server.remove());
-beforeEach(async () => {
-  toGateway = await Proxy.to(server.gatewayPort);
-  toApi = await Proxy.to(server.apiPort);
-});
-afterEach(async () => {
-  await toGateway.end();
-  await toApi.end();
-});
 
-/** A client whose network can be broken, and for which time runs fast. */
-function fragile(userId: string, more: Partial<Options> = {}): Seenby {
-  return client(server, userId, {
-    api: `http://127.0.0.1:${toApi.port}`,
-    gateway: `ws://127.0.0.1:${toGateway.port}/ws`,
-    pace: fastPace(8),
-    ...more,
-  });
-}
+const test = plain.extend<{ network: Network }>({
+  network: async ({}, use) => {
+    const network = await Network.to(server);
+    await use(network);
+    await network.end();
+  },
+});
 
 async function countOf(msg_ids: string[]): Promise<number> {
   let count = 0;
@@ -50,37 +37,166 @@ async function countOf(msg_ids: string[]): Promise<number> {
   return count;
 }
 
-test("a socket that is cut again and again: every event once, in order", async () => {
-  const alice = await online(fragile("cut"));
-  const got = heard(alice);
-  const all = names("c", 60);
-  for (const [index, msg_id] of all.entries()) {
-    await read(server, "cut", [msg_id]);
-    if (index % 10 === 5) toGateway.cut();
-  }
-  await until("all have come", () => got.length >= all.length);
-  expect(got).toEqual(all);
-  expect(toGateway.opened).toBeGreaterThan(1);
+describe.concurrent("each with a network of its own", () => {
+  test("a socket that is cut again and again: every event once, in order", async ({ network }) => {
+    const alice = await online(network.client("cut"));
+    const got = heard(alice);
+    const all = names("c", 60);
+    for (const [index, msg_id] of all.entries()) {
+      await read(server, "cut", [msg_id]);
+      if (index % 10 === 5) network.toGateway.cut();
+    }
+    await until("all have come", () => got.length >= all.length);
+    expect(got).toEqual(all);
+    expect(network.toGateway.opened).toBeGreaterThan(1);
+  });
+
+  test("a network that swallows everything is noticed, and what was missed comes", async ({
+    network,
+  }) => {
+    const alice = await online(network.client("swallowed"));
+    const got = heard(alice);
+    await read(server, "swallowed", ["w1"]);
+    await until("the first has come", () => got.length === 1);
+    network.toGateway.swallow();
+    await read(server, "swallowed", ["w2", "w3"]);
+    await until("it is noticed", () => alice.status !== "online");
+    expect(got).toEqual(["w1"]);
+    network.heal();
+    await until("the rest has come", () => got.length === 3);
+    expect(got).toEqual(["w1", "w2", "w3"]);
+  });
+
+  test("marks made offline outlive the page and are sent in one go when there is a network", async ({
+    network,
+  }) => {
+    const storage = memoryStorage();
+    network.leave();
+    const before = network.client("bob", { storage });
+    before.connect();
+    const all = names("o", 1200);
+    for (const msg_id of all) void before.mark(message(msg_id, "offline"));
+    await until("the network is known to be away", () => before.status === "waiting");
+    await before.close();
+    network.heal();
+    const after = network.client("bob", { storage });
+    expect(after.pending).toHaveLength(all.length);
+    after.connect();
+    await until("all are answered", () => after.pending.length === 0);
+    expect(await countOf(all)).toBe(all.length);
+    expect([...(await storage.keys())].filter((key) => key.includes(" mark "))).toEqual([]);
+  });
+
+  test.for(["socket", "http"] as const)(
+    "marks via %s through a network that is cut all the time are each recorded",
+    async (via, { network }) => {
+      const bob = await online(network.client("bob", { via }));
+      const all = names(`${via}-`, 300);
+      const answers: Promise<unknown>[] = [];
+      for (const [index, msg_id] of all.entries()) {
+        answers.push(bob.mark(message(msg_id, `over-${via}`)));
+        if (index % 60 === 30) {
+          const { toGateway, toApi } = network;
+          await until("something is under way", () => toGateway.open + toApi.open > 0);
+          network.cut();
+        }
+      }
+      await Promise.all(answers);
+      expect(await countOf(all)).toBe(all.length);
+    },
+  );
+
+  test("two tabs that lose their network share their marks without losing or refusing one", async ({
+    network,
+  }) => {
+    const storage = memoryStorage();
+    const tabs = [network.client("bob", { storage }), network.client("bob", { storage })];
+    const refused: unknown[] = [];
+    for (const tab of tabs) tab.on("refused", (event) => refused.push(event));
+    await Promise.all(tabs.map(online));
+    network.toGateway.cut();
+    network.toApi.swallow();
+    const all = names("two-", 200);
+    const answers = all.map((msg_id, index) => tabs[index % 2]!.mark(message(msg_id, "two-tabs")));
+    network.toGateway.cut();
+    network.heal();
+    await Promise.all(answers);
+    expect([await countOf(all), refused]).toEqual([all.length, []]);
+    // A tab may have sent the other's as well, and then waits for that answer too.
+    await until("no mark waits", () => tabs.every((tab) => !tab.pending.length));
+  });
+
+  test.for([1, 2, 3, 4])(
+    "whatever is cut when, every event is handled once and in order (seed %i)",
+    async (seed, { network }) => {
+      const chance = chanceOf(seed);
+      const storage = memoryStorage();
+      const user = `chance${seed}`;
+      const got: string[] = [];
+      const errors: Error[] = [];
+      const open = (): Seenby => {
+        const page = network.client(user, { storage });
+        page.on("error", (error) => errors.push(error));
+        page.on("reset", () => void got.push("reset"));
+        page.on("read_receipt", async ({ msg_id }) => {
+          if (closed.has(page)) return;
+          if (chance(3) === 0) await new Promise((resolve) => setImmediate(resolve));
+          got.push(msg_id);
+        });
+        page.connect();
+        return page;
+      };
+      const closed = new Set<Seenby>();
+      let page = open();
+      const all = names(`chance${seed}-`, 150);
+      for (let at = 0; at < all.length;) {
+        const some = all.slice(at, at + 1 + chance(12));
+        at += some.length;
+        const reading = read(server, user, some);
+        switch (chance(7)) {
+          case 0:
+            network.toGateway.cut();
+            break;
+          case 1:
+            network.toGateway.swallow();
+            await until("it is noticed", () => page.status !== "online");
+            network.heal();
+            break;
+          case 2:
+            // The page is left cleanly; what a listener has in hand is finished.
+            await page.close();
+            page.connect();
+            break;
+          case 3: {
+            // A reload, once no listener has an event in hand: that would be handled by both pages.
+            const standing = got.length;
+            await page.close();
+            await until("the listeners are done", () => got.length >= standing && idle(page, got));
+            closed.add(page);
+            page = open();
+            break;
+          }
+          case 4:
+            await until("something new has come", () => got.length > at / 2);
+            break;
+          default:
+            await reading;
+        }
+        await reading;
+      }
+      await until("all have come", () => got.length >= all.length);
+      expect(got).toEqual(all);
+      expect(errors).toEqual([]);
+    },
+  );
 });
 
-test("a network that swallows everything is noticed, and what was missed comes", async () => {
-  const alice = await online(fragile("swallowed"));
+test("seenby is killed while marks are sent and receipts come: nothing is lost", async ({
+  network,
+}) => {
+  const alice = await online(network.client("killed"));
   const got = heard(alice);
-  await read(server, "swallowed", ["w1"]);
-  await until("the first has come", () => got.length === 1);
-  toGateway.swallow();
-  await read(server, "swallowed", ["w2", "w3"]);
-  await until("it is noticed", () => alice.status !== "online");
-  expect(got).toEqual(["w1"]);
-  toGateway.heal();
-  await until("the rest has come", () => got.length === 3);
-  expect(got).toEqual(["w1", "w2", "w3"]);
-});
-
-test("seenby is killed while marks are sent and receipts come: nothing is lost", async () => {
-  const alice = await online(fragile("killed"));
-  const got = heard(alice);
-  const bob = await online(fragile("bob"));
+  const bob = await online(network.client("bob"));
   const all = names("k", 1000);
   const answers: Promise<unknown>[] = [];
   let round = 0;
@@ -100,63 +216,6 @@ test("seenby is killed while marks are sent and receipts come: nothing is lost",
   expect(alice.position?.seq).toBe(all.length);
 });
 
-test("marks made offline outlive the page and are sent in one go when there is a network", async () => {
-  const storage = memoryStorage();
-  await server.kill();
-  const before = fragile("bob", { storage });
-  before.connect();
-  const all = names("o", 1200);
-  for (const msg_id of all) void before.mark(message(msg_id, "offline"));
-  await until("the network is known to be away", () => before.status === "waiting");
-  await before.close();
-  await server.start();
-  const after = fragile("bob", { storage });
-  expect(after.pending).toHaveLength(all.length);
-  after.connect();
-  await until("all are answered", () => after.pending.length === 0);
-  expect(await countOf(all)).toBe(all.length);
-  expect([...(await storage.keys())].filter((key) => key.includes(" mark "))).toEqual([]);
-});
-
-test.each(["socket", "http"] as const)(
-  "marks via %s through a network that is cut all the time are each recorded",
-  async (via) => {
-    const bob = await online(fragile("bob", { via }));
-    const all = names(`${via}-`, 300);
-    const answers: Promise<unknown>[] = [];
-    for (const [index, msg_id] of all.entries()) {
-      answers.push(bob.mark(message(msg_id, `over-${via}`)));
-      if (index % 60 === 30) {
-        await until("something is under way", () => toGateway.open + toApi.open > 0);
-        toGateway.cut();
-        toApi.cut();
-      }
-    }
-    await Promise.all(answers);
-    expect(await countOf(all)).toBe(all.length);
-  },
-);
-
-test("two tabs that lose their network share their marks without losing or refusing one", async () => {
-  const storage = memoryStorage();
-  const tabs = [fragile("bob", { storage }), fragile("bob", { storage })];
-  const refused: unknown[] = [];
-  for (const tab of tabs) tab.on("refused", (event) => refused.push(event));
-  await Promise.all(tabs.map(online));
-  toGateway.cut();
-  toApi.swallow();
-  const all = names("two-", 200);
-  const answers = all.map((msg_id, index) => tabs[index % 2]!.mark(message(msg_id, "two-tabs")));
-  toGateway.cut();
-  toApi.heal();
-  await Promise.all(answers);
-  expect([await countOf(all), refused, tabs.map((tab) => tab.pending)]).toEqual([
-    all.length,
-    [],
-    [[], []],
-  ]);
-});
-
 /** A small generator of chance, so that a failure can be run again (mulberry32). */
 function chanceOf(seed: number): (below: number) => number {
   let state = seed;
@@ -167,70 +226,6 @@ function chanceOf(seed: number): (below: number) => number {
     return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below);
   };
 }
-
-test.each([1, 2, 3, 4])(
-  "whatever is cut when, every event is handled once and in order (seed %i)",
-  async (seed) => {
-    const chance = chanceOf(seed);
-    const storage = memoryStorage();
-    const user = `chance${seed}`;
-    const got: string[] = [];
-    const errors: Error[] = [];
-    const open = (): Seenby => {
-      const page = fragile(user, { storage });
-      page.on("error", (error) => errors.push(error));
-      page.on("reset", () => void got.push("reset"));
-      page.on("read_receipt", async ({ msg_id }) => {
-        if (closed.has(page)) return;
-        if (chance(3) === 0) await new Promise((resolve) => setImmediate(resolve));
-        got.push(msg_id);
-      });
-      page.connect();
-      return page;
-    };
-    const closed = new Set<Seenby>();
-    let page = open();
-    const all = names(`chance${seed}-`, 150);
-    for (let at = 0; at < all.length;) {
-      const some = all.slice(at, at + 1 + chance(12));
-      at += some.length;
-      const reading = read(server, user, some);
-      switch (chance(7)) {
-        case 0:
-          toGateway.cut();
-          break;
-        case 1:
-          toGateway.swallow();
-          await until("it is noticed", () => page.status !== "online");
-          toGateway.heal();
-          break;
-        case 2:
-          // The page is left cleanly; what a listener has in hand is finished.
-          await page.close();
-          page.connect();
-          break;
-        case 3: {
-          // A reload, once no listener has an event in hand: that would be handled by both pages.
-          const standing = got.length;
-          await page.close();
-          await until("the listeners are done", () => got.length >= standing && idle(page, got));
-          closed.add(page);
-          page = open();
-          break;
-        }
-        case 4:
-          await until("something new has come", () => got.length > at / 2);
-          break;
-        default:
-          await reading;
-      }
-      await reading;
-    }
-    await until("all have come", () => got.length >= all.length);
-    expect(got).toEqual(all);
-    expect(errors).toEqual([]);
-  },
-);
 
 /** Whether what was handed to the application last is what it has handled last. */
 function idle(page: Seenby, got: string[]): boolean {

@@ -93,40 +93,6 @@ test("a position further back than is replayed is a reset, and then it goes on",
   expect(got).toEqual(["reset", "live"]);
 });
 
-test("a new epoch is a reset for who is connected, and for who comes back", async () => {
-  const own = await Server.start();
-  try {
-    const storage = memoryStorage();
-    const stays = client(own, "alice", { pace: fastPace(10) });
-    const comesBack = client(own, "alice", { storage });
-    const [got, before] = [heard(stays), heard(comesBack)];
-    await read(own, "alice", ["e1"]);
-    await Promise.all([online(stays), online(comesBack)]);
-    await until("both have it", () => got.length === 1 && before.length === 1);
-    await comesBack.close();
-    const old = stays.position?.epoch;
-    // As after a restored backup: who runs on learns of it within half a minute as well.
-    await own.kill();
-    await own.run("epoch", "new");
-    await own.start();
-    await until("the reset is told", () => got.length === 2);
-    const back = client(own, "alice", { storage });
-    const after = heard(back);
-    await online(back);
-    await until("the reset is told", () => after.length === 1);
-    await read(own, "alice", ["e2"]);
-    await until("both go on", () => got.length === 3 && after.length === 2);
-    expect([got, after]).toEqual([
-      ["e1", "reset", "e2"],
-      ["reset", "e2"],
-    ]);
-    expect(back.position?.epoch).not.toBe(old);
-    expect(back.position).toEqual(stays.position);
-  } finally {
-    await own.remove();
-  }
-});
-
 test("after a reload the stream goes on where the application stood", async () => {
   const storage = memoryStorage();
   const all = names("r", 30);
@@ -189,4 +155,34 @@ test("two tabs of one device and storage get everything each, and harm each othe
   await until("both have all", () => got.every((one) => one.length === 50));
   expect(got).toEqual([all, all]);
   expect(client(server, "tabs", { storage }).position?.seq).toBe(50);
+});
+
+test("a new epoch is a reset for who is connected, and for who comes back", async () => {
+  const storage = memoryStorage();
+  const stays = client(server, "epoch", { pace: fastPace(10) });
+  const comesBack = client(server, "epoch", { storage });
+  const [got, before] = [heard(stays), heard(comesBack)];
+  await read(server, "epoch", ["e1"]);
+  await Promise.all([online(stays), online(comesBack)]);
+  await until("both have it", () => got.length === 1 && before.length === 1);
+  await comesBack.close();
+  const old = stays.position?.epoch;
+  // As after a restored backup: who runs on learns of it within half a minute as well.
+  await server.kill();
+  await server.run("epoch", "new");
+  await server.start();
+  await until("the reset is told", () => got.length === 2);
+  const back = client(server, "epoch", { storage });
+  const after = heard(back);
+  await online(back);
+  await until("the reset is told", () => after.length === 1);
+  await read(server, "epoch", ["e2"]);
+  await until("both go on", () => got.length === 3 && after.length === 2);
+  expect([got, after]).toEqual([
+    ["e1", "reset", "e2"],
+    ["reset", "e2"],
+  ]);
+  await until("both stand there", () => back.position?.seq === stays.position?.seq);
+  expect(back.position?.epoch).not.toBe(old);
+  expect(back.position).toEqual(stays.position);
 });

@@ -8,6 +8,7 @@ export class Proxy {
   #server: Server;
   #sockets = new Set<Socket>();
   #silent = false;
+  #away = false;
   #port = 0;
   /** Connections that were opened so far. */
   opened = 0;
@@ -43,9 +44,16 @@ export class Proxy {
     this.#silent = true;
   }
 
+  /** Every connection is reset, and so is each new one. */
+  leave(): void {
+    this.#away = true;
+    this.cut();
+  }
+
   /** New connections pass again; those that were swallowed stay so. */
   heal(): void {
     this.#silent = false;
+    this.#away = false;
   }
 
   async end(): Promise<void> {
@@ -55,6 +63,8 @@ export class Proxy {
 
   #accept(near: Socket): void {
     this.opened += 1;
+    near.on("error", () => undefined);
+    if (this.#away) return void near.resetAndDestroy();
     const far = connect(this.target, "127.0.0.1");
     let dead = this.#silent;
     for (const [from, to] of [

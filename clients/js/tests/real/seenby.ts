@@ -2,7 +2,7 @@
 // is started is ended by its id, also when the tests fail.
 
 import { spawn, type ChildProcess } from "node:child_process";
-import { createWriteStream, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -26,9 +26,18 @@ export class Server {
   ) {}
 
   static async start(settings: Record<string, string> = {}): Promise<Server> {
-    const server = new Server(await freePort(), await freePort(), settings);
-    await server.start();
-    return server;
+    for (;;) {
+      const server = new Server(await freePort(), await freePort(), settings);
+      try {
+        await server.start();
+        return server;
+      } catch (error) {
+        // Somebody else was quicker with a port that was free.
+        const taken = server.log.includes("is in use already");
+        await server.remove();
+        if (!taken) throw error;
+      }
+    }
   }
 
   get api(): string {
@@ -52,14 +61,13 @@ export class Server {
   }
 
   async start(): Promise<void> {
-    const log = createWriteStream(this.#log, { flags: "a" });
+    const log = openSync(this.#log, "a");
     const child = spawn(COMMAND, ["serve"], {
       cwd: this.folder,
       env: this.environment,
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["ignore", log, log],
     });
-    child.stdout.pipe(log);
-    child.stderr.pipe(log);
+    closeSync(log);
     running.add(child);
     child.on("exit", () => running.delete(child));
     this.#child = child;

@@ -1,9 +1,10 @@
 // Wait for a condition, never for a duration.
 
-const PATIENCE = 30_000;
+/** Nobody is measured by this: a machine that is busy with other things takes its time. */
+const PATIENCE = 120_000;
 const PAUSE = 20;
 
-/** Resolves as soon as the condition holds; rejects after 30 s with what was waited for. */
+/** Resolves as soon as the condition holds; rejects after two minutes with what was waited for. */
 export async function until(
   what: string,
   condition: () => unknown | Promise<unknown>,
