@@ -13,6 +13,7 @@ import time
 import urllib.request
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from urllib.error import HTTPError
 
 import jwt
 import structlog
@@ -224,11 +225,16 @@ def fetched(url: str) -> bytes:
     opener = urllib.request.build_opener(_NoRedirect)
     body = bytearray()
     response: HTTPResponse
-    with opener.open(url, timeout=FETCH_TIMEOUT) as response:
-        while piece := response.read1(FETCH_BYTES_MAX):
-            body += piece
-            if len(body) > FETCH_BYTES_MAX:
-                raise OSError(f"the set of keys is over {FETCH_BYTES_MAX} bytes")
-            if time.monotonic() > end:
-                raise TimeoutError(f"the set of keys takes over {FETCH_TIMEOUT:g} seconds")
+    try:
+        with opener.open(url, timeout=FETCH_TIMEOUT) as response:
+            while piece := response.read1(FETCH_BYTES_MAX):
+                body += piece
+                if len(body) > FETCH_BYTES_MAX:
+                    raise OSError(f"the set of keys is over {FETCH_BYTES_MAX} bytes")
+                if time.monotonic() > end:
+                    raise TimeoutError(f"the set of keys takes over {FETCH_TIMEOUT:g} seconds")
+    except HTTPError as error:
+        # It is an answer too, with a socket that would stay open until the garbage is collected.
+        error.close()
+        raise
     return bytes(body)
