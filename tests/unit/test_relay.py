@@ -486,8 +486,8 @@ async def test_so_many_commits_are_remembered(
 ) -> None:
     """The oldest are forgotten; one that comes again is not among them."""
     monkeypatch.setattr(module, "REMEMBERED", 2)
-    for at in (NOW, NOW + 1, NOW, NOW + 2):
-        mark = Mark(f"m{at}-{bench.rows}", "reader", "sender", "c")
+    for number, at in enumerate((NOW, NOW + 1, NOW, NOW + 2)):
+        mark = Mark(f"m{number}", "reader", "sender", "c")
         recorded = bench.store.record([mark], now=at, lease=LEASE)
         bench.relay.committed(recorded, discarded=())
         count = len(bench.bus.published) + 1
