@@ -57,3 +57,8 @@ def version(
     if version:
         print(__version__)
         raise typer.Exit
+
+
+def counted(number: int, thing: str) -> str:
+    """So many of them, in words."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"

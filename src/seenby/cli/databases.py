@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seenby import config
-from seenby.cli.application import FAILED, app, epoch_app, topic_app
+from seenby.cli.application import FAILED, app, counted, epoch_app, topic_app
 from seenby.errors import ConfigError
 from seenby.settings import variables
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from seenby.cli.progress import Work
+    from seenby.store.connections import Connection
 
 PIECE = 100
 """Conversations that are asked for at once."""
@@ -33,7 +35,7 @@ def migrate() -> None:
     from seenby.store.schema import migrate as bring_up_to_date  # noqa: PLC0415 -- as above
 
     url = config.load().database_url
-    with progress("migrating, steps") as work, _following_steps(work):
+    with progress("migrating, steps", even=False) as work, _following_steps(work):
         applied = bring_up_to_date(url)
     for line in applied:
         print(f"applied {line}")
@@ -47,11 +49,18 @@ def _following_steps(work: Work) -> Iterator[None]:
 
     class Steps(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            found = re.fullmatch(r"Running upgrade .* -> (\w+, .+)", record.getMessage())
-            if found is not None:
-                work.now(f"migrating {found[1]}, steps")
+            # "Running upgrade 0001 -> 0002, conversations"; the first one comes from nowhere.
+            found = re.fullmatch(r"Running upgrade (\w*) *-> (\w+, .+)", record.getMessage())
+            if found is None:
+                return
+            if not begun:
+                work.of(_steps_after(found[1]))
+            else:
                 work.advance()
+            begun.append(found[2])
+            work.now(f"migrating {found[2]}, steps")
 
+    begun: list[str] = []
     steps = logging.getLogger("alembic.runtime.migration")
     level, handler = steps.level, Steps()
     steps.addHandler(handler)
@@ -61,6 +70,19 @@ def _following_steps(work: Work) -> Iterator[None]:
     finally:
         steps.setLevel(level)
         steps.removeHandler(handler)
+
+
+def _steps_after(revision: str) -> int:
+    """How many steps lead from a revision ("": from nothing) to this program's.
+
+    Each takes as long as its tables are large, so nothing is said of the time that is left.
+    """
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 -- slow to import
+
+    from seenby.store import schema  # noqa: PLC0415 -- as above
+
+    script = ScriptDirectory(str(Path(schema.__file__).with_name("migrations")))
+    return len(list(script.iterate_revisions("head", revision or "base")))
 
 
 @topic_app.command("create")
@@ -115,6 +137,9 @@ def verify(
         contextlib.closing(open_store(url)) as store,
         progress("verifying, conversations") as work,
     ):
+        if work.shown:
+            # Each conversation takes as long as it is large, so what is left is an estimate.
+            work.of(store.connections.run(_conversations))
         after = ""
         while found := store.verifying.conversations(after, PIECE):
             for conversation_id in found:
@@ -125,13 +150,18 @@ def verify(
                 work.advance()
             conversations += len(found)
             after = found[-1]
-    done = (
-        "put right" if repair else "left as they are; put them right with: seenby verify --repair"
-    )
+    done = "put right" if repair else "left as found; to put right: seenby verify --repair"
     outcome = f", {done}" if differences else ""
-    print(f"{conversations} conversations, {differences} differences{outcome}")
+    looked_at = f"{counted(conversations, 'conversation')}, {counted(differences, 'difference')}"
+    print(f"{looked_at}{outcome}")
     if differences and not repair:
         raise typer.Exit(FAILED)
+
+
+def _conversations(connection: Connection) -> int:
+    """How many there are. They are few beside the receipts that are read for them."""
+    [(count,)] = connection.rows("SELECT COUNT(*) FROM conversations")
+    return int(count)
 
 
 @epoch_app.command("new")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from seenby.cli.application import FAILED, app
+from seenby.cli.application import FAILED, app, counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,7 +44,7 @@ def doctor(
         document = {"ok": not errors, "findings": findings}
         print(msgspec.json.encode(document).decode())
     else:
-        console.print(f"\n{_counted(errors, 'error')}, {_counted(warnings, 'warning')}")
+        console.print(f"\n{counted(errors, 'error')}, {counted(warnings, 'warning')}")
     if errors:
         raise typer.Exit(FAILED)
 
@@ -61,7 +61,3 @@ def _tell(console: Console, finding: Finding) -> None:
     console.print(line)
     if finding.todo:
         console.print(Text("    ").append(finding.todo))
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

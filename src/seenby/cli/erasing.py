@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,8 +13,14 @@ from seenby import config, inputs
 from seenby.cli.application import FAILED, app
 from seenby.errors import BadInput
 
+if TYPE_CHECKING:
+    from seenby.cli.progress import Work
+
 PIECE = 1000
 """Rows that are changed in one transaction, at most: marks are written in between."""
+
+HOW_FAR = "SELECT e.stage, e.place, e.number FROM erasures AS e WHERE e.user_id = :user_id"
+"""Where the next piece begins; what the words mean is said in store/erasing.py."""
 
 
 @app.command()
@@ -31,6 +37,7 @@ def erase(
     from seenby.cli.progress import progress  # noqa: PLC0415 -- slow to import
     from seenby.store.schema import require_current  # noqa: PLC0415 -- as above
     from seenby.store.sql import open_store  # noqa: PLC0415 -- as above
+    from seenby.store.url import database_at  # noqa: PLC0415 -- as above
 
     user = inputs.user_id(user, "USER")
     url = config.load().database_url
@@ -43,10 +50,47 @@ def erase(
             raise typer.Exit(FAILED)
     with contextlib.closing(open_store(url)) as store, progress("erasing, pieces") as work:
         store.erasing.ask(user, now=int(time.time() * 1000))
+        shown = _Shown(work)
+        how_far = database_at(url).text(HOW_FAR)
         while not store.erasing.step(user, limit=PIECE):
-            work.advance()
+            if work.shown:
+                rows = store.connections.run(lambda found: found.rows(how_far, user_id=user))
+                for stage, place, number in rows:
+                    shown.step(stage, place, number)
     print(f"{user} is erased")
 
 
 def _can_ask() -> bool:
     return sys.stdin.isatty()
+
+
+class _Shown:
+    """Shows how far it is, part by part.
+
+    Receipts are read by their ids, up to the highest one there was at the beginning. The other
+    parts are short, but for the events: those are read by user, and to count them beforehand would
+    be to read the whole table once more. So there is no total of those.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._what = ""
+        self._pieces = 0
+        self._first: int | None = None
+
+    def step(self, stage: int, place: str, number: int) -> None:
+        """One more piece is done, and the next one begins here."""
+        from seenby.store.erasing import Stage  # noqa: PLC0415 -- slow to import
+
+        if stage == Stage.RECEIPTS:
+            # The first piece leads to the oldest receipt, whose id may be any.
+            if not number:
+                return
+            self._first = first = self._first or number
+            self._work.at("erasing, receipts", number - first, max(int(place), number) - first)
+            return
+        words = {Stage.LEAVING: "conversations", Stage.LATE: "latest receipts"}
+        what = f"erasing, {words.get(Stage(stage), Stage(stage).name.lower())}, pieces"
+        self._pieces = self._pieces + 1 if what == self._what else 0
+        self._what = what
+        self._work.at(what, self._pieces, None)

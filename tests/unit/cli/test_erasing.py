@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from seenby import cli
-from seenby.cli import erasing
+from seenby.cli import erasing, progress
+from seenby.cli.progress import Work
 from seenby.errors import BadInput, SchemaError
 from seenby.model import Mark
 from seenby.settings import variables
+from seenby.store.erasing import Stage
 from seenby.store.schema import migrate
 from seenby.store.sql import open_store
 
@@ -60,6 +65,53 @@ def test_a_person_is_erased(url: str) -> None:
     for _ in range(2):
         assert erase("bob", "--yes").stdout == "bob is erased\n"
         assert receipts(url) == 0
+
+
+def test_whoever_looks_sees_how_far_it_is(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Part by part; of receipts, which are the most, with how many there are."""
+    with closing(open_store(url)) as store:
+        marks = [
+            Mark(f"n{number}", f"r{number % 9}", "alice", "c1", "private", "", "0" * 32)
+            for number in range(60)
+        ]
+        store.record(marks, now=int(time.time() * 1000), lease=None)
+    told: list[tuple[str, float, float | None]] = []
+
+    class Told(Work):
+        def at(self, what: str, done: float, total: float | None) -> None:
+            super().at(what, done, total)
+            told.append((what, done, total))
+
+    monkeypatch.setattr(progress, "Work", Told)
+    console = Console(file=io.StringIO(), force_terminal=True)
+    shown = partial(progress.progress, console=console)
+    monkeypatch.setattr(progress, "progress", shown)
+    monkeypatch.setattr(erasing, "PIECE", 1)
+    assert erase("bob", "--yes").stdout == "bob is erased\n"
+
+    read = [(done, total) for what, done, total in told if what == "erasing, receipts"]
+    [total] = {total for _, total in read}
+    assert total is not None
+    assert read[0][0] == 0 < read[1][0] < total
+    assert read == sorted(read)
+    others = {what: total for what, _, total in told if what != "erasing, receipts"}
+    assert {"erasing, events, pieces", "erasing, latest receipts, pieces"} <= set(others)
+    assert set(others.values()) == {None}
+
+
+def test_a_beginning_at_a_high_id_is_no_progress() -> None:
+    """Where old receipts are gone the first piece leads far, and nothing was read."""
+    told: list[tuple[float, float | None]] = []
+
+    class Told:
+        def at(self, _: str, done: float, total: float | None) -> None:
+            told.append((done, total))
+
+    work: Any = Told()
+    shown = erasing._Shown(work)
+    for number in (0, 9_000_000, 9_500_000, 10_000_000, 10_000_100):
+        shown.step(Stage.RECEIPTS, "10000000", number)
+    assert told == [(0, 1e6), (5e5, 1e6), (1e6, 1e6), (1e6 + 100, 1e6 + 100)]
 
 
 def test_nobody_is_erased_by_a_slip(url: str) -> None:
