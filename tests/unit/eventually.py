@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-async def eventually(condition: Callable[[], object], patience: float = 10.0) -> None:
+async def eventually(condition: Callable[[], object], patience: float = 60.0) -> None:
     """Return as soon as ``condition()`` is true; asked at every turn of the loop at first.
 
     Raises:

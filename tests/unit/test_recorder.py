@@ -306,7 +306,7 @@ class Work:
     def __call__(self, *, now: int, lease: float | None, published: Sequence[int]) -> Work:
         """Do it, or fail."""
         self.called.append((now, lease, published))
-        assert self.may_end.wait(10)
+        assert self.may_end.wait(60)
         if self.error is not None:
             raise self.error
         return self

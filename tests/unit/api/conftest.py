@@ -10,6 +10,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from seenby.api.app import make_app
+from seenby.api.asking import Asking
 from seenby.api.chat import ChatRoutes
 from seenby.api.connection import Connection
 from seenby.api.inspect import InspectRoutes
@@ -103,6 +104,8 @@ class Api:
         # Without a store of its own nobody asks for conversations.
         self.chat = Chat(self.recorder, cast("StoreThreads[SqlStore]", self.threads), rules)
         self.presence: Presence
+        # Other processes may take long on a busy machine.
+        self.asking = Asking(within=60.0)
         self.http: ClientSession
         self.port = 0
         self.lane: Lane
@@ -203,7 +206,9 @@ async def running(
     )
     threads = cast("StoreThreads[SqlStore]", api.threads)
     api.presence = Presence(threads, api.metrics, api.relay, node="n1", role="serve")
-    inspect = InspectRoutes(threads, bus=api.bus, partitions=8, answer=api.presence.answer)
+    inspect = InspectRoutes(
+        threads, bus=api.bus, partitions=8, answer=api.presence.answer, asking=api.asking
+    )
     app = make_app(
         routes,
         ChatRoutes(api.chat),

@@ -433,7 +433,7 @@ class TestDrain:
         idle, busy, begun = api.wire(), api.wire(), api.wire()
         busy.send(request() + request())
         begun.send(request()[:-10])
-        draining = asyncio.create_task(api.lane.drain(10.0))
+        draining = asyncio.create_task(api.lane.drain(60.0))
         await all_waiting()
 
         assert [wire.closed for wire in (idle, busy, begun)] == [True, False, False]
@@ -466,7 +466,7 @@ class TestDrain:
         """A request that turns out to be aiohttp's during the drain is answered all the same."""
         wire = api.wire()
         wire.send(request()[:60])
-        draining = asyncio.create_task(api.lane.drain(10.0))
+        draining = asyncio.create_task(api.lane.drain(60.0))
         await all_waiting()
         wire.send(b"X: y\r\nExpect: much\r\n\r\n")
         await draining
@@ -502,7 +502,7 @@ async def over_sockets() -> None:
         api.store.answering.clear()
         writer.write(mark(msg_id="last"))
         await eventually(lambda: len(api.store.attempts) == 7)
-        draining = asyncio.create_task(api.lane.drain(10.0))
+        draining = asyncio.create_task(api.lane.drain(60.0))
         await all_waiting()
         api.store.answering.set()
         assert b'"msg_id":"last"' in await reader.read()

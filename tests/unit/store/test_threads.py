@@ -34,7 +34,7 @@ class Watched:
             self.inside += 1
             self.most = max(self.most, self.inside)
             self._changed.notify_all()
-        assert self.gate.wait(10)
+        assert self.gate.wait(60)
         with self._changed:
             self.inside -= 1
             self.done.append(name)
@@ -43,7 +43,7 @@ class Watched:
     def wait_for(self, count: int) -> bool:
         """Wait until so many calls are at the gate."""
         with self._changed:
-            return self._changed.wait_for(lambda: self.inside >= count, 10)
+            return self._changed.wait_for(lambda: self.inside >= count, 60)
 
     def fail(self) -> None:
         """Fail as a store does."""
