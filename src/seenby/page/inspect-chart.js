@@ -14,26 +14,32 @@ export class Chart {
   /**
    * @param {string} title
    * @param {(value: Value) => string} inWords
-   * @param {{lines?: number, steep?: boolean}} form how many lines; steep: each tenfold is as high
-   *   as the one before
+   * @param {{lines?: number, steep?: boolean, note?: string, join?: (values: Value[]) => string}}
+   *   form how many lines; steep: each tenfold is as high as the one before; note: what the values
+   *   are; join: all of them in words
    */
-  constructor(title, inWords, { lines = 1, steep = false } = {}) {
+  constructor(title, inWords, { lines = 1, steep = false, note = "", join } = {}) {
     this.inWords = inWords;
-    this.title = title;
+    this.join = join ?? ((/** @type {Value[]} */ values) => values.map(inWords).join(" · "));
+    this.title = note ? `${title}, ${note}` : title;
     this.steep = steep;
     /** @type {Value[][]} */
     this.points = Array.from({ length: lines }, () => []);
     this.value = make("p", { class: "value" });
+    this.note = make("p", { class: "muted small" }, note);
     this.drawing = document.createElementNS(SVG, "svg");
     this.drawing.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
     this.drawing.setAttribute("preserveAspectRatio", "none");
     this.drawing.setAttribute("role", "img");
+    this.range = make("p", { class: "range", "aria-hidden": "true" });
     this.element = make(
       "div",
       { class: "card chart" },
       make("h3", {}, title),
       this.value,
+      this.note,
       this.drawing,
+      this.range,
     );
   }
 
@@ -43,17 +49,18 @@ export class Chart {
       points.push(values[line] ?? null);
       if (points.length > POINTS) points.shift();
     });
-    const said = values.map((value) => this.inWords(value)).join(" · ");
+    const said = this.join(values);
     this.value.textContent = said;
-    this.drawing.setAttribute("aria-label", `${this.title}: ${said}. ${this._range()}`);
+    const range = this._range();
+    this.drawing.setAttribute("aria-label", `${this.title}: ${said}. ${range}`);
+    this.range.textContent = range;
     this._draw();
   }
 
   _range() {
-    const known = this.points[0]?.filter((value) => value !== null) ?? [];
-    if (known.length < 2) return "Nothing to compare yet.";
-    const [low, high] = [Math.min(...known), Math.max(...known)].map((each) => this.inWords(each));
-    return `Between ${low} and ${high} in the last minutes.`;
+    const known = this.points.flat().filter((value) => value !== null);
+    if (!known.length) return "Nothing measured";
+    return `Peak ${this.inWords(Math.max(...known))}`;
   }
 
   _draw() {

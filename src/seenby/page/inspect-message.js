@@ -52,9 +52,13 @@ export function messagePart(message, now, link) {
 
 /** @param {MessageSight} message */
 export function messageInWords(message) {
-  const { receipts } = message;
-  if (!receipts.length)
-    return message.count ? "Only readers who are not named." : "Nobody has read it yet.";
+  const { receipts, registered, count } = message;
+  if (!receipts.length) {
+    if (count) return "Only readers who are not named.";
+    return registered
+      ? "Nobody has read it yet."
+      : "Nothing is known of this message: nobody has read it, and it was not registered.";
+  }
   const waiting = receipts.filter((each) => each.published.state === "waiting").length;
   const devices = receipts.flatMap((each) => each.devices);
   const done = devices.filter((each) => each.state === "acknowledged").length;

@@ -80,7 +80,7 @@ function sessionItem(session, now) {
     id(session.node),
     " for ",
     age(session.connected_at, now),
-    `, written to up to ${session.position}`,
+    `, pushed up to ${session.position}`,
     session.state === "live" ? "" : `, ${session.state.replace("_", " ")}`,
     session.silent ? ", silent" : "",
   );

@@ -63,9 +63,11 @@ function show(sought, found, now) {
   shown = same;
   const message = "receipts" in found;
   say("search-status", message ? messageInWords(found) : userInWords(found));
-  const parts = message
-    ? messagePart(found, now, (user_id) => link("user", user_id))
-    : userPart(found, now, (msg_id) => link("message", msg_id));
+  const parts = !isKnown(found)
+    ? [otherKind(sought)]
+    : message
+      ? messagePart(found, now, (user_id) => link("user", user_id))
+      : userPart(found, now, (msg_id) => link("message", msg_id));
   const more =
     message && found.next_cursor !== null
       ? [
@@ -89,6 +91,20 @@ function show(sought, found, now) {
   place.replaceChildren(...missingPart(found.missing), ...parts, ...more);
   const again = place.querySelectorAll("a, [tabindex]")[focused];
   if (again instanceof HTMLElement) again.focus();
+}
+
+/** Whether anything is there to show. @param {MessageSight | UserSight} found */
+function isKnown(found) {
+  return "receipts" in found
+    ? found.count > 0 || found.registered !== null
+    : found.head > 0 || found.devices.length > 0;
+}
+
+/** Perhaps it is the other one's id. @param {Wanted} sought */
+function otherKind({ kind, id }) {
+  const other = kind === "message" ? "user" : "message";
+  const href = addressOf(other, id);
+  return make("p", {}, make("a", { href, "data-here": "" }, `Is it a ${other}’s id?`));
 }
 
 /** @param {Missing[]} missing */
@@ -128,6 +144,7 @@ async function begin() {
   clearTimeout(timer);
   const sought = wanted();
   document.title = sought ? `seenby: ${sought.kind} ${sought.id}` : TITLE;
+  byId("search-hint").hidden = sought !== null;
   if (sought) {
     kindField.value = sought.kind;
     idField.value = sought.id;
