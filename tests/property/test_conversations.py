@@ -40,6 +40,9 @@ from seenby.tally import TELL_EVERY_MS, Conversation, Message
 if TYPE_CHECKING:
     from seenby.model import ConversationType
 
+# So many examples may take minutes on a busy machine.
+pytestmark = pytest.mark.timeout(600)
+
 USERS = ("ann", "ben", "cleo", "dora", "emil", "fay")
 CONVERSATIONS: dict[str, ConversationType] = {"team": "group", "pair": "private"}
 WINDOW_MS = 50_000

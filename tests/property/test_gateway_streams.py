@@ -12,6 +12,7 @@ import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -33,6 +34,9 @@ from seenby.store.base import Page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+# So many examples may take minutes on a busy machine.
+pytestmark = pytest.mark.timeout(600)
 
 USER = "sender"
 PAGE = 4

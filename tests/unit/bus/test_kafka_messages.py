@@ -10,6 +10,7 @@ import pytest
 from confluent_kafka import KafkaError
 from structlog.testing import capture_logs
 
+from seenby.bus import kafka_messages as module
 from seenby.bus.kafka_messages import GroupMessages, message_in
 from seenby.errors import BadEvent, BadInput
 from seenby.model import NewMessage
@@ -97,8 +98,12 @@ async def nobody(messages: list[NewMessage]) -> Sequence[object]:
     raise AssertionError(messages)
 
 
-async def test_that_kafka_is_not_there_is_logged_once_and_holds_up_no_end() -> None:
+async def test_that_kafka_is_not_there_is_logged_once_and_holds_up_no_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """It is tried again quietly."""
+    monkeypatch.setattr(module, "CLOSE_WITHIN", 60.0)
+    before = set(threading.enumerate())
     with capture_logs() as logged:
         messages = GroupMessages(NOWHERE, "any", "group", "node", nobody)
         messages.start()
@@ -107,7 +112,8 @@ async def test_that_kafka_is_not_there_is_logged_once_and_holds_up_no_end() -> N
         await messages.close()
     [line] = [line for line in logged if line["log_level"] != "debug"]
     assert line["event"] == "messages_trouble"
-    assert not any(thread.name == "kafka-messages" for thread in threading.enumerate())
+    begun = set(threading.enumerate()) - before
+    assert not any(thread.name == "kafka-messages" for thread in begun)
 
 
 async def test_what_was_never_started_may_be_closed() -> None:
