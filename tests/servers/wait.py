@@ -5,13 +5,20 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from tests.unit.eventually import eventually as eventually_on_the_loop
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 PAUSE = 0.05
 
+PATIENCE = 60.0
+"""Seconds after which waiting for a server is given up: one that shares two cores with five others
+now and then needs ten for what takes it half a second alone. Who waits in vain fails later, that
+is all."""
 
-def wait_until(what: str, condition: Callable[[], bool], patience: float = 30.0) -> None:
+
+def wait_until(what: str, condition: Callable[[], bool], patience: float = PATIENCE) -> None:
     """Return as soon as ``condition()`` is true.
 
     Args:
@@ -27,3 +34,8 @@ def wait_until(what: str, condition: Callable[[], bool], patience: float = 30.0)
         if time.monotonic() > end:
             raise TimeoutError(f"waited {patience} s in vain until {what}")
         time.sleep(PAUSE)
+
+
+async def eventually(condition: Callable[[], object], patience: float = PATIENCE) -> None:
+    """The same on the event loop, where the condition waits for a server."""
+    await eventually_on_the_loop(condition, patience)

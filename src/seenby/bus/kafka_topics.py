@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -24,6 +25,10 @@ DEAD_LETTER_RETENTION_MS = 7 * 86_400_000
 
 ANSWER_WITHIN = 5.0
 """Seconds that Kafka has for an answer."""
+
+SHOWN_WITHIN = 5.0
+ASK_AGAIN = 0.1
+"""Seconds in which a broker shows a topic that exists, and between questions for it."""
 
 AWAY = frozenset(
     {
@@ -88,7 +93,7 @@ def create_topic(
         if _create(admin, wanted, brokers):
             size = f"{_counted(partitions, 'partition')} and {_counted(replication, 'replica')}"
             return f"topic {topic} is created, with {size}"
-        cluster = _cluster(admin, brokers, trouble)
+        cluster = _cluster_with(topic, admin, brokers, trouble)
     found = len(cluster.topics[topic].partitions)
     but = "" if found == partitions else f", not {partitions}; it is left so"
     return f"topic {topic} exists already, with {_counted(found, 'partition')}{but}"
@@ -118,6 +123,18 @@ def _cluster(admin: AdminClient, brokers: str, trouble: Trouble) -> ClusterMetad
     except KafkaException as error:
         admin.poll(0)  # What went wrong with the connections is told only now.
         raise _no_answer(brokers, trouble.why or error.args[0].str()) from error
+
+
+def _cluster_with(
+    topic: str, admin: AdminClient, brokers: str, trouble: Trouble
+) -> ClusterMetadata:
+    """The same with *topic* in it: brokers learn of a new one a while after it was made."""
+    patience = time.monotonic() + SHOWN_WITHIN
+    while topic not in (cluster := _cluster(admin, brokers, trouble)).topics:
+        if time.monotonic() > patience:
+            raise _no_answer(brokers, f"topic {topic} is made, and not shown yet")
+        time.sleep(ASK_AGAIN)
+    return cluster
 
 
 def _no_answer(brokers: str, why: str) -> BusUnavailable:
