@@ -13,7 +13,7 @@ from seenby.bus.memory import PARTITION, MemoryBus
 from seenby.bus.partitions import partition_of
 from seenby.errors import BusUnavailable
 from seenby.model import Event, Kind
-from tests.unit.eventually import eventually
+from tests.servers.wait import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Sized
@@ -97,7 +97,16 @@ class Here:
         """Join the partitions of users."""
         for user_id in user_ids:
             for partition in self.feed.partitions_of(user_id):
-                await self.feed.join(partition)
+                await self.join_partition(partition)
+
+    async def join_partition(self, partition: int) -> None:
+        """Join one; a broker that is too busy to answer is asked again, as gateways do."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    return await self.feed.join(partition)
+                except BusUnavailable:
+                    await asyncio.sleep(0.05)
 
 
 class Bus:
@@ -147,7 +156,7 @@ class Bus:
         """Return when a leave() for this user has been carried out."""
         if self.kafka is not None:
             # What is asked of a feed is done in turn.
-            await here.feed.join((partition_of(user_id, PARTITIONS) + 1) % PARTITIONS)
+            await here.join_partition((partition_of(user_id, PARTITIONS) + 1) % PARTITIONS)
 
 
 @pytest.fixture(params=["memory", "kafka"])

@@ -18,8 +18,7 @@ from seenby.bus.kafka_messages import GroupMessages
 from seenby.errors import Conflict, NotFound, SeenbyError, StoreRefused, StoreUnavailable
 from seenby.model import NewMessage
 from tests.contract.test_bus_kafka import put, read, text_of
-from tests.servers.wait import wait_until
-from tests.unit.eventually import eventually
+from tests.servers.wait import PATIENCE, eventually, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -101,7 +100,7 @@ def committed(brokers: str, topic: str) -> int:
     places = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
     asked = ConsumerGroupTopicPartitions(f"{topic}-group", places)
     [answer] = admin.list_consumer_group_offsets([asked]).values()
-    return sum(max(place.offset, 0) for place in answer.result(10.0).topic_partitions)
+    return sum(max(place.offset, 0) for place in answer.result(PATIENCE).topic_partitions)
 
 
 async def is_committed(brokers: str, topic: str, count: int) -> None:
@@ -124,7 +123,7 @@ async def test_a_message_is_registered_from_its_record(kafka_brokers: str, made:
     book, counts = Book(), Counts()
     await asyncio.to_thread(put, kafka_brokers, made, record("m1"))
     async with registering(kafka_brokers, made, book, metrics=counts):
-        await eventually(lambda: book.registered, patience=30.0)
+        await eventually(lambda: book.registered)
         await is_committed(kafka_brokers, made, 1)
     assert book.batches == [[NewMessage("m1", "g1", "ann", 1_704_067_200_000)]]
     assert counts.counts == {"ok": 1, "bad": 0, "lost": 0}
@@ -135,7 +134,7 @@ async def test_what_waits_comes_in_batches(kafka_brokers: str, made: str) -> Non
     book = Book()
     await asyncio.to_thread(put, kafka_brokers, made, *numbered(2500))
     async with registering(kafka_brokers, made, book):
-        await eventually(lambda: len(book.registered) == 2500, patience=30.0)
+        await eventually(lambda: len(book.registered) == 2500)
     assert max(map(len, book.batches)) <= kafka_messages.BATCH
     assert len(book.batches) < 50
     for group in range(50):
@@ -150,10 +149,10 @@ async def test_a_restart_goes_on_where_it_stood(kafka_brokers: str, made: str) -
     first, second = Book(), Book()
     await asyncio.to_thread(put, kafka_brokers, made, *numbered(100))
     async with registering(kafka_brokers, made, first):
-        await eventually(lambda: len(first.registered) == 100, patience=30.0)
+        await eventually(lambda: len(first.registered) == 100)
     await asyncio.to_thread(put, kafka_brokers, made, record("later"))
     async with registering(kafka_brokers, made, second):
-        await eventually(lambda: second.registered, patience=30.0)
+        await eventually(lambda: second.registered)
     assert second.registered == {"later"}
 
 
@@ -175,7 +174,7 @@ async def test_what_cannot_be_registered_becomes_a_dead_letter(
     ]
     await asyncio.to_thread(put, kafka_brokers, made, record("m1"), *bad, record("m2"))
     async with registering(kafka_brokers, made, book, metrics=counts):
-        await eventually(lambda: len(book.registered) == 2, patience=30.0)
+        await eventually(lambda: len(book.registered) == 2)
         await is_committed(kafka_brokers, made, 7)
         await eventually(lambda: counts.counts["bad"] == 5)
     letters = await asyncio.to_thread(read, kafka_brokers, f"{made}.dlq", 5)
@@ -197,7 +196,7 @@ async def test_a_batch_that_is_refused_whole_loses_only_the_one(
     book.poison = "m37"
     await asyncio.to_thread(put, kafka_brokers, made, *numbered(100))
     async with registering(kafka_brokers, made, book):
-        await eventually(lambda: len(book.registered) == 99, patience=30.0)
+        await eventually(lambda: len(book.registered) == 99)
         await is_committed(kafka_brokers, made, 100)
     [letter] = await asyncio.to_thread(read, kafka_brokers, f"{made}.dlq", 1)
     assert json.loads(letter.value() or b"")["msg_id"] == "m37"
@@ -225,10 +224,10 @@ async def test_nothing_is_committed_while_the_store_is_away(kafka_brokers: str, 
     await asyncio.to_thread(put, kafka_brokers, made, *numbered(100))
     with capture_logs() as logged:
         async with registering(kafka_brokers, made, book):
-            await eventually(lambda: book.tries >= 4, patience=30.0)
+            await eventually(lambda: book.tries >= 4)
             assert await asyncio.to_thread(committed, kafka_brokers, made) == 0
             book.away = False
-            await eventually(lambda: len(book.registered) == 100, patience=30.0)
+            await eventually(lambda: len(book.registered) == 100)
             await is_committed(kafka_brokers, made, 100)
     assert [m.msg_id for batch in book.batches for m in batch].count("m0") == 1
     assert [line["event"] for line in logged].count("messages_wait") == 1
@@ -240,7 +239,7 @@ async def test_a_close_does_not_wait_for_the_store(kafka_brokers: str, made: str
     away.away = True
     await asyncio.to_thread(put, kafka_brokers, made, *numbered(10))
     async with registering(kafka_brokers, made, away):
-        await eventually(lambda: away.tries, patience=30.0)
+        await eventually(lambda: away.tries)
     async with registering(kafka_brokers, made, there):
         await eventually(lambda: len(there.registered) == 10)
 
@@ -262,7 +261,7 @@ async def test_a_failure_that_nobody_foresaw_skips_nothing(
     messages = GroupMessages(kafka_brokers, made, f"{made}-group", "node", register)
     messages.start()
     try:
-        await eventually(lambda: len(book.registered) == 100, patience=30.0)
+        await eventually(lambda: len(book.registered) == 100)
         await is_committed(kafka_brokers, made, 100)
     finally:
         await messages.close()
@@ -275,12 +274,12 @@ async def test_a_missing_topic_is_told_once_and_waited_for(
     book = Book()
     with capture_logs() as logged:
         async with registering(kafka_brokers, topic, book):
-            await eventually(lambda: logged, patience=30.0)
-            found = await asyncio.to_thread(kafka_server._admin().list_topics, timeout=10.0)
+            await eventually(lambda: logged)
+            found = await asyncio.to_thread(kafka_server._admin().list_topics, timeout=PATIENCE)
             assert topic not in found.topics
             await asyncio.to_thread(kafka_server.create_topic, topic, PARTITIONS)
             await asyncio.to_thread(put, kafka_brokers, topic, record("m1"))
-            await eventually(lambda: book.registered, patience=30.0)
+            await eventually(lambda: book.registered)
     [line] = [line for line in logged if line["log_level"] != "debug"]
     assert (line["event"], line["topic"]) == ("topic_missing", topic)
 
@@ -301,14 +300,14 @@ async def test_two_instances_share_the_work(kafka_brokers: str, made: str) -> No
 
     async with registering(kafka_brokers, made, one, node="one"):
         await send(200)
-        await eventually(lambda: one.registered, patience=30.0)
+        await eventually(lambda: one.registered)
         for _ in range(2):
             before = len(two.batches)
-            async with asyncio.timeout(30.0), registering(kafka_brokers, made, two, node="two"):
+            async with asyncio.timeout(PATIENCE), registering(kafka_brokers, made, two, node="two"):
                 while len(two.batches) == before:
                     await send(50)
                 await send(200)
             await send(200)
-        await eventually(lambda: len(one.registered | two.registered) == sent, patience=30.0)
+        await eventually(lambda: len(one.registered | two.registered) == sent)
         await is_committed(kafka_brokers, made, sent)
     assert one.registered | two.registered == {f"m{n}" for n in range(sent)}

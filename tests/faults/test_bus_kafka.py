@@ -1,7 +1,8 @@
 """Kafka stops, is killed, or hangs: what the bus says of it, for how long, and how it goes on.
 
-The limits are what was measured on a slow machine, with room to spare. The broker is started from
-the main thread, whose loop stands still meanwhile: it ends with the thread that started it.
+The limits are far above what it takes on a machine that has time, and below what it would take if
+nobody had seen to it: a minute, or for ever. The broker is started from the main thread, whose loop
+stands still meanwhile: it ends with the thread that started it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from seenby.errors import BusUnavailable
 from tests.contract.test_bus import Here, create_topics, event, holds
 from tests.servers.kafka import Kafka
 from tests.servers.ports import free_port
-from tests.unit.eventually import eventually
+from tests.servers.wait import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -30,11 +31,14 @@ PARTITIONS = 4
 MESSAGE_TIMEOUT = 4.0
 """Shorter than in service, so that the tests are: more than a broker needs to be noticed."""
 
-NOTICED_WITHIN = 8.0
+NOTICED_WITHIN = 30.0
 """Seconds until a broker that hangs is known to be away: the feed asks every 3 s, and waits 2."""
 
-BACK_WITHIN = 5.0
-"""Seconds until all is well again once the broker answers."""
+BACK_WITHIN = 45.0
+"""Seconds until all is well again once the broker answers: one or two, if there is a core free."""
+
+CLOSED_WITHIN = 30.0
+"""Seconds that an end takes: it waits 3 s for the feed, and in these tests 1 for the publisher."""
 
 
 class Node:
@@ -45,6 +49,7 @@ class Node:
         self.feed = KafkaFeed(brokers, topic, "group", "node", updates_topic=f"{topic}_updates")
         self.here = Here(self.feed, ["ann"], "e1")
         self.seq = 0
+        self.acknowledged: list[int] = []
 
     @property
     def healthy(self) -> bool:
@@ -59,12 +64,19 @@ class Node:
     async def publish(self) -> None:
         """Publish one more event."""
         self.seq += 1
-        await self.publisher.publish([event("ann", self.seq)], epoch="e1")
+        seq = self.seq
+        await self.publisher.publish([event("ann", seq)], epoch="e1")
+        self.acknowledged.append(seq)
 
     async def flows(self) -> None:
         """Return when something published now has arrived."""
-        await self.publish()
-        await eventually(lambda: any(event.seq == self.seq for event in self.here.got))
+        async with asyncio.timeout(PATIENCE):
+            acknowledged = len(self.acknowledged)
+            while len(self.acknowledged) == acknowledged:
+                # A broker that has just started may be busy: the relay, too, tries again.
+                with contextlib.suppress(BusUnavailable):
+                    await self.publish()
+        await eventually(lambda: self.acknowledged[-1] in self.here.seqs("ann"))
 
     @property
     def threads_alive(self) -> bool:
@@ -134,11 +146,13 @@ async def test_a_broker_goes_and_comes_back(
         async with within(BACK_WITHIN):
             await eventually(lambda: node.healthy)
             await node.flows()
-            await node.feed.join(other)
+            await node.here.join_partition(other)
         assert node.threads_alive
-        # The second was lost or came late; the first and the third came, and none came twice.
+        # The second was lost or came late; what was acknowledged came, and none came twice.
         seqs = node.here.seqs("ann")
-        assert [seq for seq in seqs if seq != 2] == [1, 3]
+        assert 2 not in node.acknowledged
+        assert [seq for seq in seqs if seq in node.acknowledged] == node.acknowledged
+        assert len(set(seqs)) == len(seqs)
 
 
 async def test_a_broker_that_hangs_holds_up_no_end(
@@ -155,7 +169,7 @@ async def test_a_broker_that_hangs_holds_up_no_end(
         publishing = asyncio.create_task(node.publish())
         joining = asyncio.create_task(node.feed.join(0))
         await asyncio.sleep(0)
-        async with within(9.0):
+        async with within(CLOSED_WITHIN):
             await node.close()
         # The close ends what waits, one way or the other.
         with pytest.raises(BusUnavailable):
@@ -169,7 +183,7 @@ async def test_a_start_without_kafka(restartable_kafka: Kafka, topic: str) -> No
     create_topics(restartable_kafka, topic)
     restartable_kafka.stop()
     async with started(restartable_kafka.brokers, topic) as node:
-        async with within(3.0):
+        async with within(NOTICED_WITHIN):
             with pytest.raises(BusUnavailable, match="not there"):
                 await node.feed.join(0)
         assert node.unhealthy
@@ -181,21 +195,23 @@ async def test_a_start_without_kafka(restartable_kafka: Kafka, topic: str) -> No
             await node.flows()
 
 
-async def test_an_end_without_kafka() -> None:
-    """Where nobody ever answered, closing takes no time."""
+async def test_an_end_without_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody ever answered, closing waits for no acknowledgement."""
+    monkeypatch.setattr(kafka_publisher, "DRAIN_WITHIN", 2 * CLOSED_WITHIN)
     async with started(f"127.0.0.1:{free_port()}", "any") as node:
         publishing = asyncio.create_task(node.publish())
         await asyncio.sleep(0)
-        async with within(6.0):
+        async with within(CLOSED_WITHIN):
             await node.close()
         with pytest.raises(BusUnavailable):
             await publishing
 
 
 async def test_records_of_an_outage_arrive_late_not_never(
-    restartable_kafka: Kafka, topic: str
+    restartable_kafka: Kafka, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A short hang, over before a record's time is: the same publish() succeeds, in order."""
+    monkeypatch.setattr(kafka_publisher, "MESSAGE_TIMEOUT", PATIENCE)
     create_topics(restartable_kafka, topic)
     async with started(restartable_kafka.brokers, topic) as node:
         await eventually(lambda: node.healthy and node.feed.partitions_of("ann"))

@@ -16,15 +16,12 @@ from tests.contract.test_bus_messages import (
     numbered,
     registering,
 )
-from tests.unit.eventually import eventually
+from tests.servers.wait import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.servers.kafka import Kafka
-
-TAKEN_OVER_WITHIN = 30.0
-"""Seconds until the group gives the partitions of one that died to another: its session is 10."""
 
 
 async def test_who_dies_between_registering_and_committing_loses_nothing(
@@ -38,14 +35,14 @@ async def test_who_dies_between_registering_and_committing_loses_nothing(
         *(sys.executable, "-m", "tests.faults.messages_instance"),
         *(kafka_brokers, topic, str(database)),
     )
-    assert await asyncio.wait_for(dying.wait(), 60.0) == -signal.SIGKILL
+    assert await asyncio.wait_for(dying.wait(), PATIENCE) == -signal.SIGKILL
     registered = set(database.read_text(encoding="utf-8").split())
     assert registered
     assert await asyncio.to_thread(committed, kafka_brokers, topic) == 0
 
     book = Book()
     async with registering(kafka_brokers, topic, book):
-        await eventually(lambda: len(book.registered) == 100, patience=TAKEN_OVER_WITHIN)
+        await eventually(lambda: len(book.registered) == 100)
         await is_committed(kafka_brokers, topic, 100)
     assert registered <= book.registered
 
@@ -56,9 +53,9 @@ async def test_a_broker_goes_and_comes_back(restartable_kafka: Kafka, topic: str
     kafka.create_topic(topic, PARTITIONS)
     await asyncio.to_thread(put, kafka.brokers, topic, *numbered(50))
     async with registering(kafka.brokers, topic, book):
-        await eventually(lambda: len(book.registered) == 50, patience=30.0)
+        await eventually(lambda: len(book.registered) == 50)
         kafka.kill()
         kafka.start()
         await asyncio.to_thread(put, kafka.brokers, topic, *numbered(100))
-        await eventually(lambda: len(book.registered) == 100, patience=60.0)
+        await eventually(lambda: len(book.registered) == 100)
         await is_committed(kafka.brokers, topic, 150)

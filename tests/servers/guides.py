@@ -73,7 +73,7 @@ class Shell:
             capture_output=True,
             check=False,
             text=True,
-            timeout=60,
+            timeout=120,
         )
         assert done.returncode == expect, (text, done.stdout, done.stderr)
         return done.stdout if expect == 0 else done.stdout + done.stderr

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -32,6 +32,22 @@ if TYPE_CHECKING:
 GIVEN_BROKERS = "SEENBY_TEST_KAFKA_BROKERS"
 POM = Path(__file__).with_name("kafka-pom.xml")
 START_TRIES = 5
+
+ANSWER_WITHIN = 10.0
+"""Seconds after which a broker is asked again."""
+
+AWAY = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._PARTIAL,
+        KafkaError._TIMED_OUT,
+        KafkaError._TRANSPORT,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NOT_CONTROLLER,
+        KafkaError.INVALID_REPLICATION_FACTOR,
+    }
+)
+"""What a broker says, or does not say, that has just gone or come; the last: it is fenced."""
 
 # A test's broker lives for minutes: a fast start counts, a fast steady state does not.
 JVM_SMALL = ["-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]
@@ -130,7 +146,7 @@ class Kafka:
         process.start()
         try:
             wait_until(
-                "Kafka answers", lambda: not process.running or self._answers(), patience=60.0
+                "Kafka answers", lambda: not process.running or self._answers(), patience=120.0
             )
         except TimeoutError as error:
             process.kill()
@@ -143,6 +159,7 @@ class Kafka:
         """Start or resume it: what a test that stopped or paused it leaves to its fixture."""
         if self._own().running:
             self.resume()
+            wait_until("Kafka answers", self._answers)
         else:
             self.start()
 
@@ -174,19 +191,45 @@ class Kafka:
         Records stay, unless *settings* say otherwise: the tests' are of any year, and a broker
         removes at once what is older than its retention, every five minutes, read or not.
         """
-        admin = self._admin()
         config = {"retention.ms": "-1", **(settings or {})}
         topic = NewTopic(name, partitions, replication_factor=1, config=config)
-        admin.create_topics([topic], operation_timeout=30.0)[name].result(30.0)
+        given_up = 0
+
+        # Both with a client of its own each time: one that met a broker while that had just been
+        # fenced, after a pause, waits for half a minute or longer.
+
+        def is_made() -> bool:
+            nonlocal given_up
+            admin = self._admin()
+            asked = admin.create_topics([topic], request_timeout=ANSWER_WITHIN)[name]
+            try:
+                asked.result(ANSWER_WITHIN * 2)
+            except TimeoutError:
+                given_up += 1
+            except KafkaException as error:
+                code = error.args[0].code()
+                if code in AWAY:
+                    given_up += 1
+                elif code != KafkaError.TOPIC_ALREADY_EXISTS or not given_up:
+                    raise
+                else:
+                    return True
+            else:
+                return True
+            return False
 
         def has_leaders() -> bool:
-            found = admin.list_topics(timeout=10.0).topics.get(name)
+            try:
+                found = self._admin().list_topics(timeout=ANSWER_WITHIN).topics.get(name)
+            except KafkaException:
+                return False
             return (
                 found is not None
                 and len(found.partitions) == partitions
                 and all(part.leader >= 0 for part in found.partitions.values())
             )
 
+        wait_until(f"topic {name} is made", is_made)
         wait_until(f"topic {name} has its leaders", has_leaders)
 
     def console_consumer(
@@ -220,7 +263,7 @@ class Kafka:
             check=False,
             capture_output=True,
             text=True,
-            timeout=patience + 30.0,
+            timeout=patience + 90.0,
         )
         lines = done.stdout.splitlines()
         # The tool exits with 1 when it ran out of time, though what it printed is good.
@@ -248,7 +291,7 @@ class Kafka:
     def _answers(self) -> bool:
         # By its cluster id, since another run's broker may have taken the port.
         try:
-            found = self._admin().list_topics(timeout=2.0)
+            found = self._admin().list_topics(timeout=5.0)
         except KafkaException:
             return False
         return found.cluster_id == self._cluster_id and len(found.brokers) > 0

@@ -78,7 +78,7 @@ class Secured:
         for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
             credential = ScramCredentialInfo(mechanism, 4096)
             change = UserScramCredentialUpsertion(user, credential, password.encode())
-            admin.alter_user_scram_credentials([change])[user].result(10.0)
+            admin.alter_user_scram_credentials([change])[user].result(60.0)
 
     def present(self, certificate: Certificate | None = None) -> None:
         """Start anew with another certificate; without one, with its own again."""
@@ -102,7 +102,7 @@ class Secured:
         ]
         admin = self.admin()
         for done in admin.create_acls(rules).values():
-            done.result(10.0)
+            done.result(60.0)
 
     def admin(self) -> AdminClient:
         """One that may do everything."""

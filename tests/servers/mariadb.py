@@ -103,7 +103,7 @@ class MariaDB:
         process.start()
         try:
             wait_until(
-                "MariaDB answers", lambda: not process.running or self._answers(), patience=60.0
+                "MariaDB answers", lambda: not process.running or self._answers(), patience=120.0
             )
         except TimeoutError as error:
             process.kill()
@@ -170,10 +170,10 @@ class MariaDB:
             port=self.port,
             user=self.user,
             password=self.password,
-            connect_timeout=5,
+            connect_timeout=30,
             autocommit=True,
             # A test that leaves a transaction open fails at the drop instead of hanging there.
-            init_command="SET SESSION lock_wait_timeout = 10",
+            init_command="SET SESSION lock_wait_timeout = 30",
         )
         with closing(connection), connection.cursor() as cursor:
             cursor.execute(statement)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 LOG_TAIL_LINES = 40
 
+ENDS_WITHIN = 60.0
+"""Seconds in which a process ends; what it still writes to a busy disk takes a while."""
+
 
 class ServerError(RuntimeError):
     """A server could not be started or stopped as asked. The text ends with its last log lines."""
@@ -71,7 +74,7 @@ class ServerProcess:
             )
         atexit.register(self.kill)
 
-    def stop(self, patience: float = 30.0) -> None:
+    def stop(self, patience: float = ENDS_WITHIN) -> None:
         """Ask it to end (SIGTERM) and wait; after ``patience`` seconds kill it and complain."""
         if not self.running:
             self._forget()
@@ -91,7 +94,7 @@ class ServerProcess:
         """End it and its children as a power cut would (SIGKILL)."""
         if self.running:
             os.killpg(self.pid, signal.SIGKILL)
-            self._wait(10.0)
+            self._wait(ENDS_WITHIN)
         self._forget()
 
     def send(self, number: signal.Signals) -> None:
@@ -111,6 +114,6 @@ class ServerProcess:
 
     def _forget(self) -> None:
         # Reaps the child: a Popen that is dropped unwaited raises a ResourceWarning.
-        self._wait(10.0)
+        self._wait(ENDS_WITHIN)
         self._process = None
         atexit.unregister(self.kill)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 COMMAND = Path(sys.executable).with_name("seenby")
 
+ANSWERS_WITHIN = 30.0
+
 
 class Seenby:
     """One process of seenby on ports of its own, which can be killed and started again.
@@ -93,7 +95,7 @@ class Seenby:
     def metric(self, name: str, **labels: str) -> float:
         """The value of a metric of this process; the sum over all its series that fit."""
         port = self.gateway_port if self.role == "gateway" else self.api_port
-        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=ANSWERS_WITHIN) as answer:
             text = answer.read().decode()
         total, found = 0.0, False
         for line in text.splitlines():
@@ -114,5 +116,5 @@ class Seenby:
 
 def get(url: str) -> Any:
     """The JSON document at *url*; raises OSError when there is none."""
-    with urlopen(url, timeout=5) as answer:  # noqa: S310 -- loopback, and our own
+    with urlopen(url, timeout=ANSWERS_WITHIN) as answer:  # noqa: S310 -- loopback, and our own
         return json.loads(answer.read())
