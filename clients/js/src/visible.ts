@@ -5,21 +5,25 @@
 import { realPace, type Pace } from "./pace.js";
 import type { Mark } from "./wire.js";
 
+// Of a page, and nothing where the types of the DOM are not there: a bot imports the package as well.
+type PageElement = typeof globalThis extends { Element: { prototype: infer E } } ? E : never;
+type PageDocument = typeof globalThis extends { Document: { prototype: infer D } } ? D : never;
+
 export interface WatchOptions {
   /** What an element stands for; undefined: nothing is to be marked. */
-  mark: (element: Element) => Mark | undefined;
+  mark: (element: PageElement) => Mark | undefined;
   /** Milliseconds for which it must be seen without a break; default 1000. */
   dwell?: number | undefined;
   /** The part of it, or of what fits on the screen, that must be seen; default 0.6. */
   threshold?: number | undefined;
   /** What it scrolls in; default: the viewport. */
-  root?: Element | Document | null | undefined;
+  root?: PageElement | PageDocument | null | undefined;
   pace?: Pace | undefined;
 }
 
 export interface Watcher {
-  observe(element: Element): void;
-  unobserve(element: Element): void;
+  observe(element: PageElement): void;
+  unobserve(element: PageElement): void;
   /** Looks at nothing any more; observe() may follow. */
   disconnect(): void;
 }
