@@ -155,8 +155,9 @@ async def test_an_idle_connection_that_is_lost_costs_no_mark(api: tuple[Api, Tar
     run = Run(where)
     await run.readers.connect(1)
     clock = time.perf_counter
-    begin = clock()
-    load = Load(Schedule(1, begin - 1, begin + 3600), clock)
+    now = clock()
+    # Two are due now, and the next one in half an hour.
+    load = Load(Schedule(1 / 1800, now - 1800, now + 3600), clock)
     server.answers = lambda _: [answer(200, RECORDED), b""]
     run.readers.start(load)
     await eventually(lambda: run.ledger.marks == 2)
