@@ -475,8 +475,9 @@ async def test_a_refused_offset_skips_nothing(
         assert here.seqs("ann") == expected
 
 
+@pytest.mark.parametrize("looked", [False, True], ids=["", "with a look at the layout between"])
 async def test_an_offset_may_be_refused_again_and_again(
-    kafka_server: Kafka, kafka_brokers: str, made: str
+    looked: bool, kafka_server: Kafka, kafka_brokers: str, made: str
 ) -> None:
     """Whenever records are removed between the question where they begin and their reading."""
     place = Place(made, partition_of("ann", PARTITIONS))
@@ -507,6 +508,24 @@ async def test_an_offset_may_be_refused_again_and_again(
                 feed._assignment.leave(place)
                 feed._assignment.join(place, 0)
 
+            join, offset, joining = feed._join, feed._offset, threading.Event()
+
+            def join_behind_a_look(partition: int, answer: asyncio.Future[str] | None) -> None:
+                feed._refresh()
+                joining.set()
+                join(partition, answer)
+                joining.clear()
+
+            def offset_from_before_a_refusal(place: Place, *, new: bool = False) -> int:
+                before = len(refusals())
+                found = offset(place, new=new)
+                if joining.is_set():
+                    wait_until("it is refused", lambda: not before < 4 or len(refusals()) > before)
+                return found
+
+            if looked:
+                feed._join = join_behind_a_look  # type: ignore[method-assign]
+                feed._offset = offset_from_before_a_refusal  # type: ignore[method-assign]
             feed._survey.ends = ends_before  # type: ignore[method-assign]
             feed._orders.put(stand_at_the_start)
             await eventually(lambda: len(refusals()) == 4)

@@ -398,6 +398,10 @@ class KafkaFeed:
             why = f"the topic has {counts[self._topic]} partitions"
         else:
             places = [Place(topic, partition) for topic in counts if partition < counts[topic]]
+            if answer is None:
+                # After a refusal. A look at the layout may have found it first, and the place where
+                # it stood: from the end it must not be joined again.
+                places = [place for place in places if place in self._stood]
             try:
                 offsets = {place: self._offset(place) for place in places}
             except (KafkaException, TimeoutError) as error:
