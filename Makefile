@@ -30,8 +30,9 @@ help: ## Show this list
 run: setup ## Start API and gateway in one process, with an SQLite file
 	$(BIN)/seenby serve $(ARGS)
 
+# What one worker has compiled is read by the others, so it is written whatever the shell says.
 test: servers setup-dev setup-js ## Install what the tests need, then run all of them
-	$(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
 
 setup: $(VENV)/.setup ## Make .venv with the seenby command
 setup-dev: $(VENV)/.setup-dev ## The same, with the tools for tests and checks

@@ -6,7 +6,12 @@ for tests that must restart a server when the environment gave one that is not o
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import signal
+import sys
+import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +27,24 @@ if TYPE_CHECKING:
 # some tests press it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Each worker compiles its share of the test modules, and finds the others' shares cached.
+
+    pytest rewrites every assert, which takes a worker twice as long as all else of a collection;
+    in a fresh checkout all of them would do it for every module at the same time.
+    """
+    worker = getattr(session.config, "workerinput", None)
+    if worker is None or sys.dont_write_bytecode:
+        return
+    root = Path(__file__).parents[1]
+    number, count = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+    for file in sorted(root.glob("tests/**/test_*.py"))[number::count]:
+        # What is wrong with a module is told when it is collected: it is imported again then.
+        with warnings.catch_warnings(), contextlib.suppress(Exception):
+            warnings.simplefilter("error")
+            importlib.import_module(".".join(file.relative_to(root).with_suffix("").parts))
 
 
 @pytest.fixture(scope="session")
