@@ -1,0 +1,101 @@
+"""Several tabs of one browser, which share its localStorage and its Web Locks."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.pages.browser import chromium
+from tests.servers.wait import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import BrowserContext, Page
+
+    from tests.acceptance.conftest import Launch
+
+MARKS = 150
+"""More than one request over a socket takes at a time."""
+
+KEEP = """
+(marks) => {
+  localStorage.setItem("seenby bob device", "phone");
+  for (const mark of marks)
+    localStorage.setItem(`seenby bob phone mark ${mark.msg_id}`, JSON.stringify(mark));
+}
+"""
+
+OPEN = """
+async (options) => {
+  const { Seenby } = await import("/page/seenby.js");
+  window.told = 0;
+  window.bob = new Seenby({ userId: "bob", ...options });
+  bob.on("marked", () => void (told += 1));
+  return bob.pending.length;
+}
+"""
+
+HANG = """
+async () => {
+  const { Seenby } = await import("/page/seenby.js");
+  const fetched = (url, init) =>
+    String(url).includes("/batch") ? new Promise(() => undefined) : fetch(url, init);
+  window.bob = new Seenby({ userId: "bob", via: "http", fetch: fetched });
+  bob.connect();
+}
+"""
+
+LOCKS = "navigator.locks.query().then(({ held, pending }) => [held.length, pending.length])"
+
+
+@pytest.fixture
+def browser() -> Iterator[BrowserContext]:
+    """One person's browser; it ends with the test, whose loop would stand in the way of others'."""
+    with chromium() as program:
+        yield program.new_context()
+
+
+def tab(browser: BrowserContext, api: str) -> Page:
+    """A new tab of the chat's, with marks that nobody has sent yet."""
+    page = browser.new_page()
+    page.goto(f"{api}/health")
+    marks = [
+        {"msg_id": f"m{n}", "sender_id": "alice", "conversation_id": "c1"} for n in range(MARKS)
+    ]
+    page.evaluate(KEEP, marks)
+    return page
+
+
+def wait_for(what: str, page: Page, expression: str, value: object) -> None:
+    """Until an expression has a value in a tab."""
+    wait_until(what, lambda: json.dumps(page.evaluate(expression)) == json.dumps(value))
+
+
+def test_what_is_kept_is_sent_once(browser: BrowserContext, launch: Launch) -> None:
+    """Tabs that are restored with the browser send the marks of before once, not once each."""
+    server = launch("serve")
+    tabs = [tab(browser, server.api) for _ in range(3)]
+    assert [page.evaluate(OPEN, {}) for page in tabs] == [MARKS] * 3
+    for page in tabs:
+        page.evaluate("bob.connect()")
+    for page in tabs:
+        wait_for("no mark waits", page, "bob.pending.length", 0)
+    assert sum(page.evaluate("told") for page in tabs) == MARKS
+    assert tabs[0].evaluate("Object.keys(localStorage).filter((key) => / mark /.test(key))") == []
+
+
+def test_a_tab_that_dies_in_its_turn(browser: BrowserContext, launch: Launch) -> None:
+    """What it has not got answered is sent by the next tab, as soon as it is gone."""
+    server = launch("serve")
+    first, second = tab(browser, server.api), tab(browser, server.api)
+    first.evaluate(HANG)
+    wait_for("the first has its turn", first, LOCKS, [1, 0])
+    assert second.evaluate(OPEN, {}) == MARKS
+    second.evaluate("bob.connect()")
+    wait_for("the second waits for its own", second, LOCKS, [1, 1])
+    assert second.evaluate("told") == 0
+    first.close()
+    wait_for("all are answered", second, "[told, bob.pending.length]", [MARKS, 0])
