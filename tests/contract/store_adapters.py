@@ -13,6 +13,7 @@ from seenby.store.schema import migrate
 from seenby.store.sql import SqlStore
 from seenby.store.tables import metadata
 from seenby.store.url import database_at
+from tests.servers.wait import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,7 +61,7 @@ class Adapter:
     name: str
     url: str
 
-    def open(self, *, retry_seconds: float = 5.0, rules: Rules = DEFAULT) -> SqlStore:
+    def open(self, *, retry_seconds: float = PATIENCE, rules: Rules = DEFAULT) -> SqlStore:
         """One more store on the same database, as another process would have it."""
         database: Database = database_at(self.url)
         if self.name == "without_returning":

@@ -68,7 +68,7 @@ def write(store: SqlStore, seed: int) -> Written:
 
 def write_apart(adapter: Adapter, seed: int) -> bytes:
     """The same with a store of one's own; the outcome as JSON, so that a process can return it."""
-    with closing(adapter.open(retry_seconds=20.0)) as store:
+    with closing(adapter.open()) as store:
         return msgspec.json.encode(write(store, seed))
 
 

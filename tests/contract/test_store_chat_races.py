@@ -20,7 +20,7 @@ from seenby.tally import Conversation, Message
 from tests.contract.store_adapters import ADAPTERS, NOW, rows
 from tests.contract.store_chats import change, chat, count, send, settle, unread, wrong
 from tests.contract.test_store_concurrency import somebody_waits
-from tests.servers.wait import wait_until
+from tests.servers.wait import PATIENCE, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,7 +50,7 @@ def verified(store: SqlStore) -> Iterator[None]:
 def other(adapter: Adapter, request: pytest.FixtureRequest) -> Iterator[SqlStore]:
     """The same database under another process's eyes, whose readers show themselves or hide."""
     rules: Rules = request.param
-    with closing(adapter.open(retry_seconds=20.0, rules=rules)) as opened:
+    with closing(adapter.open(rules=rules)) as opened:
         yield opened
 
 
@@ -59,12 +59,12 @@ def at_once(*works: Callable[[], object]) -> list[Any]:
     together = threading.Barrier(len(works))
 
     def one(work: Callable[[], object]) -> object:
-        together.wait(30)
+        together.wait(PATIENCE)
         return work()
 
     with ThreadPoolExecutor(len(works)) as threads:
         futures = [threads.submit(one, work) for work in works]
-        return [future.result(60) for future in futures]
+        return [future.result(2 * PATIENCE) for future in futures]
 
 
 class Gate:
@@ -77,7 +77,7 @@ class Gate:
 
         def gated(*args: Any) -> Done:
             self.reached.set()
-            assert self.open.wait(30)
+            assert self.open.wait(PATIENCE)
             return write(*args)
 
         monkeypatch.setattr(writing, "write", gated)
@@ -99,12 +99,12 @@ def test_a_mark_on_its_way_is_found_by_the_registration_of_its_message(
     early = Mark("m1", "bob", sender_id, "c1", "group")
     with ThreadPoolExecutor(2) as threads:
         marking = threads.submit(other.record, [early], now=NOW, lease=None)
-        assert gate.reached.wait(30)
+        assert gate.reached.wait(PATIENCE)
         registering = threads.submit(send, store, "m1")
         wait_until("the registration comes as far as it can", done_or_waiting(registering, store))
         gate.open.set()
-        marking.result(30)
-        registering.result(30)
+        marking.result(PATIENCE)
+        registering.result(PATIENCE)
     marked = len(rows(store, "SELECT * FROM receipts"))
     assert unread(store, "bob") == 1 - marked
     assert rows(store, "SELECT DISTINCT sender_id FROM receipts") == [("ann",)][:marked]
@@ -121,12 +121,12 @@ def test_a_receipt_that_is_taken_back_on_the_way_is_not_counted(
     gate = Gate(other, monkeypatch)
     with ThreadPoolExecutor(2) as threads:
         withdrawing = threads.submit(other.recording.withdraw, "m1", "bob", now=NOW, lease=None)
-        assert gate.reached.wait(30)
+        assert gate.reached.wait(PATIENCE)
         registering = threads.submit(send, store, "m1")
         wait_until("the registration comes as far as it can", done_or_waiting(registering, store))
         gate.open.set()
-        withdrawing.result(30)
-        registering.result(30)
+        withdrawing.result(PATIENCE)
+        registering.result(PATIENCE)
     assert count(store, "m1") == (0, 2)
     assert unread(store, "bob") == 1
 
@@ -292,4 +292,4 @@ def test_verifying_raises_no_false_alarm(
             at_once(partial(live, store, 1), partial(live, other, 2))
         finally:
             stop.set()
-        assert verifying.result(30) == []
+        assert verifying.result(PATIENCE) == []

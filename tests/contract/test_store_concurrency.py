@@ -26,7 +26,7 @@ from tests.contract.store_writers import (
     write,
     write_apart,
 )
-from tests.servers.wait import wait_until
+from tests.servers.wait import PATIENCE, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -205,7 +205,7 @@ def test_a_lost_race_for_a_receipt_answers_the_winners(adapter: Adapter, store: 
         lost = losing.submit(store.record, [mark("m0"), mark("m1"), mark("m2")], now=NOW, lease=0.0)
         wait_until("the other waits for the key", lambda: somebody_waits(winner))
         change(winner, "COMMIT")
-        recorded = lost.result(10)
+        recorded = lost.result(PATIENCE)
 
     assert [type(outcome).__name__ for outcome in recorded.outcomes] == [
         "Receipt",
@@ -229,7 +229,7 @@ def test_streams_are_locked_in_one_order(adapter: Adapter, store: SqlStore) -> N
         free = "SELECT user_id FROM streams WHERE user_id <> 'bea' FOR UPDATE SKIP LOCKED"
         assert rows(other, free) == [("zoe",)]
         change(other, "ROLLBACK")
-        assert len(recorded.result(10).events) == 3
+        assert len(recorded.result(PATIENCE).events) == 3
 
 
 @pytest.mark.parametrize("adapter", ON_MARIADB, indirect=True)
@@ -253,7 +253,7 @@ def test_a_deadlock_is_nobodys_error(adapter: Adapter, store: SqlStore) -> None:
         change(other, "SELECT head FROM streams WHERE user_id = 'ann' FOR UPDATE")
         assert rows(other, "SELECT COUNT(*) FROM meta") == [(100,)], "the other was the victim"
         change(other, "ROLLBACK")
-        assert [event.seq for event in recorded.result(10).events] == [2, 2]
+        assert [event.seq for event in recorded.result(PATIENCE).events] == [2, 2]
 
 
 def somebody_waits(store: SqlStore) -> bool:

@@ -359,7 +359,7 @@ def test_others_go_on_meanwhile(adapter: Adapter, chat: SqlStore) -> None:
 
     def go_on(readers: Sequence[str]) -> None:
         try:
-            with closing(adapter.open(rules=RULES, retry_seconds=30.0)) as other:
+            with closing(adapter.open(rules=RULES)) as other:
                 for msg_id in msg_ids:
                     for reader in readers:
                         read(other, reader, msg_id)

@@ -11,6 +11,7 @@ import pytest
 
 from seenby.store.base import OutboxState
 from tests.contract.store_adapters import NOW, change, counts, mark, numbered, rows
+from tests.servers.wait import PATIENCE
 
 if TYPE_CHECKING:
     from seenby.store.base import OutboxBatch
@@ -185,7 +186,7 @@ class TestClaim:
 
         def sweep(name: str) -> list[int]:
             with closing(adapter.open()) as sweeper:
-                start.wait(10)
+                start.wait(PATIENCE)
                 taken: list[int] = []
                 # A sweeper that finds nothing may have lost a race; what is left shows below.
                 while batches := sweeper.claim(owner=name, lease=60.0, limit=3):

@@ -324,7 +324,7 @@ def test_marks_go_on_meanwhile(adapter: Adapter, chat: SqlStore) -> None:
 
     def go_on(reader_id: str) -> None:
         try:
-            with closing(adapter.open(rules=RULES, retry_seconds=30.0)) as other:
+            with closing(adapter.open(rules=RULES)) as other:
                 for number, msg_id in enumerate(new):
                     if reader_id == "ann":
                         register(other, (msg_id, OLD if number < 20 else NOW))

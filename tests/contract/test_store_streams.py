@@ -11,7 +11,7 @@ import pytest
 from seenby.model import Event
 from seenby.store.base import Head, Page, Want
 from tests.contract.store_adapters import ADAPTERS, NOW, change, mark, numbered, rows
-from tests.servers.wait import wait_until
+from tests.servers.wait import PATIENCE, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -251,7 +251,7 @@ class TestTrim:
             trimmed = trimming.submit(store.trim, before=NOW + 1, limit=100)
             wait_until("the trim waits for the stream", lambda: somebody_waits(marking))
             change(marking, "COMMIT")
-            assert trimmed.result(10) == 9
+            assert trimmed.result(PATIENCE) == 9
             assert {user: seqs(marking, user) for user in ("ann", "bea", "zoe")} == {
                 "ann": [],
                 "bea": [],
@@ -271,7 +271,7 @@ class TestTrim:
             trimmed = trimming.submit(store.trim, before=NOW + 1, limit=3)
             wait_until("the second waits for the stream", lambda: somebody_waits(first))
             change(first, "COMMIT")
-            assert trimmed.result(10) == 1
+            assert trimmed.result(PATIENCE) == 1
             assert first.heads(["ann"])[1] == {"ann": Head(6, 6)}
 
 

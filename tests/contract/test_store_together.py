@@ -15,7 +15,7 @@ from seenby.errors import StoreRefused
 from seenby.model import Receipt
 from seenby.store.connections import Returned, told
 from tests.contract.store_adapters import ADAPTERS, NOW, change, counts, mark, rows
-from tests.servers.wait import wait_until
+from tests.servers.wait import PATIENCE, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,7 +132,7 @@ def test_a_connection_killed_between_two_statements_is_nobodys_error(
         [number] = inserting(other)
         change(other, f"KILL CONNECTION {number}")
         change(other, "ROLLBACK")
-        done = recorded.result(20)
+        done = recorded.result(PATIENCE)
 
     assert [type(outcome) for outcome in done.outcomes] == [Receipt, Receipt]
     assert [event.seq for event in done.events] == [1, 2]

@@ -16,7 +16,7 @@ import pytest
 
 from seenby.errors import StoreRefused, StoreUnavailable
 from seenby.model import Position, Receipt
-from seenby.store import mysql
+from seenby.store import connections, mysql
 from seenby.store.base import Ack, Head, Want
 from seenby.store.schema import migrate, require_current
 from tests.contract.store_adapters import (
@@ -32,7 +32,7 @@ from tests.contract.store_adapters import (
     url_for,
 )
 from tests.faults.store_link import Link
-from tests.servers.wait import wait_until
+from tests.servers.wait import PATIENCE, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -163,15 +163,25 @@ def test_killed_connections_are_nobodys_error(adapter: Adapter, store: SqlStore)
     """Under load from several threads, again and again: all is recorded, once."""
     recorded: list[Recorded] = []
     marks = [mark(f"m{number}", sender_id=f"s{number % 5}") for number in range(150)]
-    with closing(adapter.open(retry_seconds=30)) as killed, ThreadPoolExecutor(3) as writers:
+    with (
+        closing(adapter.open(retry_seconds=2 * PATIENCE)) as killed,
+        ThreadPoolExecutor(3) as writers,
+    ):
         writing = [
             writers.submit(record_all, killed, order, recorded)
             for order in (marks, marks[::-1], marks[75:] + marks[:75])
         ]
-        kills = 0
+        kills = done = 0
+
+        def goes_on() -> bool:
+            return len(recorded) > done or all(each.done() for each in writing)
+
         while not all(each.done() for each in writing):
             kill_connections(store)
             kills += 1
+            # Somebody gets through between two of them, at whatever pace the machine has.
+            wait_until("a batch is recorded", goes_on)
+            done = len(recorded)
             time.sleep(0.03)
         for each in writing:
             each.result()
@@ -193,9 +203,12 @@ def test_what_was_answered_survives_a_power_cut(
             if number == 20:
                 going.set()
 
-    with closing(adapter.open(retry_seconds=30)) as lasting, ThreadPoolExecutor(2) as writers:
+    with (
+        closing(adapter.open(retry_seconds=2 * PATIENCE)) as lasting,
+        ThreadPoolExecutor(2) as writers,
+    ):
         writing = [writers.submit(write, lasting, name) for name in "ab"]
-        assert going.wait(10)
+        assert going.wait(PATIENCE)
         restartable_mariadb.kill()
         restartable_mariadb.start()
         for each in writing:
@@ -234,7 +247,8 @@ def test_a_store_that_is_away_says_so_in_time(
                 call(away)
             took.append(time.monotonic() - began)
         assert took[0] > 0.05
-        assert max(took) < 3.0
+        # Nobody waited for a server that does not come.
+        assert max(took) < 30.0
         with pytest.raises(StoreUnavailable), closing(adapter.open(retry_seconds=0)) as fresh:
             fresh.ping()
         restartable_mariadb.start()
@@ -249,12 +263,15 @@ def test_a_restart_within_the_retry_time_is_not_noticed(
 ) -> None:
     """Who calls while the server is down is answered when it is up; so is the schema's check."""
     restartable_mariadb.stop()
-    with closing(adapter.open(retry_seconds=30)) as patient, ThreadPoolExecutor(2) as callers:
+    with (
+        closing(adapter.open(retry_seconds=2 * PATIENCE)) as patient,
+        ThreadPoolExecutor(2) as callers,
+    ):
         recording = callers.submit(patient.record, [mark()], now=NOW, lease=60)
         checking = callers.submit(require_current, adapter.url)
         restartable_mariadb.start()
-        assert len(recording.result(30).events) == 1
-        checking.result(30)
+        assert len(recording.result(2 * PATIENCE).events) == 1
+        checking.result(2 * PATIENCE)
 
 
 def test_a_lock_that_is_held_too_long_is_a_store_away(
@@ -276,21 +293,21 @@ def test_a_lock_that_is_held_too_long_is_a_store_away(
         assert impatient.record([mark("other")], now=NOW, lease=None).events[0].seq == 1
         assert counts(impatient)["receipts"] == 2
 
-        with closing(adapter.open(retry_seconds=20)) as patient, ThreadPoolExecutor(1) as thread:
+        with closing(adapter.open()) as patient, ThreadPoolExecutor(1) as thread:
             recording = thread.submit(patient.record, batch, now=NOW, lease=60)
             change(store, "COMMIT")
-            assert [event.seq for event in recording.result(20).events] == [2, 2]
+            assert [event.seq for event in recording.result(PATIENCE).events] == [2, 2]
 
 
 def test_a_frozen_server_does_not_hold_a_thread_for_ever(
     adapter: Adapter, store: SqlStore, restartable_mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that neither answers nor closes is given up, and used again when it thaws."""
-    monkeypatch.setattr(mysql, "STATEMENT_SECONDS", 1)
-    monkeypatch.setattr(mysql, "CONNECT_SECONDS", 1)
     server = restartable_mariadb._own()
-    with closing(adapter.open(retry_seconds=0)) as hasty:
-        hasty.ping()
+    with monkeypatch.context() as hurry, closing(adapter.open(retry_seconds=0)) as hasty:
+        hurry.setattr(mysql, "STATEMENT_SECONDS", 1)
+        hurry.setattr(mysql, "CONNECT_SECONDS", 1)
+        wait_until("a busy server has a second for it", lambda: pings(hasty))
         server.send(signal.SIGSTOP)
         try:
             for _ in range(2):
@@ -301,6 +318,14 @@ def test_a_frozen_server_does_not_hold_a_thread_for_ever(
     with closing(adapter.open()) as thawed:
         assert isinstance(thawed.record([mark()], now=NOW, lease=60).outcomes[0], Receipt)
         assert counts(thawed)["receipts"] == 1
+
+
+def pings(store: SqlStore) -> bool:
+    """Whether the database answers."""
+    with contextlib.suppress(StoreUnavailable):
+        store.ping()
+        return True
+    return False
 
 
 def connection_id(store: SqlStore) -> int:
@@ -327,13 +352,18 @@ def test_a_value_that_is_refused_costs_no_connection(store: SqlStore) -> None:
 
 
 def test_an_idle_connection_that_the_server_closed_is_replaced(
-    adapter: Adapter, store: SqlStore
+    adapter: Adapter, store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At once, without an error, within the smallest retry time that allows a second attempt."""
-    with closing(adapter.open(retry_seconds=0.1)) as idle:
+    """At the second attempt, which is made at once, and without an error."""
+    pauses: list[float] = []
+    with closing(adapter.open()) as idle:
         first = connection_id(idle)
         kill_connections(store)
-        assert connection_id(idle) != first
+        with monkeypatch.context() as counting:
+            counting.setattr(time, "sleep", pauses.append)
+            assert connection_id(idle) != first
+    [pause] = pauses
+    assert pause <= connections.FIRST_PAUSE
 
 
 def test_a_thread_that_ends_says_nothing_of_its_lost_connection(
@@ -344,15 +374,15 @@ def test_a_thread_that_ends_says_nothing_of_its_lost_connection(
 
     def use() -> None:
         other.ping()
-        barrier.wait(10)
-        barrier.wait(10)
+        barrier.wait(PATIENCE)
+        barrier.wait(PATIENCE)
 
     with closing(adapter.open()) as other:
         thread = threading.Thread(target=use)
         thread.start()
-        barrier.wait(10)
+        barrier.wait(PATIENCE)
         kill_connections(store)
-        barrier.wait(10)
+        barrier.wait(PATIENCE)
         thread.join()
         gc.collect()
     assert caplog.messages == []
@@ -364,7 +394,7 @@ def test_a_closed_store_leaves_no_connection(adapter: Adapter, store: SqlStore) 
     gate = threading.Barrier(3)
 
     def use() -> int:
-        gate.wait(10)
+        gate.wait(PATIENCE)
         return connection_id(closed)
 
     with ThreadPoolExecutor(3) as threads:
