@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.error import HTTPError
 
 import pytest
@@ -18,15 +18,18 @@ from tests.acceptance.devices import Api, Device
 from tests.servers.certificates import DAY, Authority
 from tests.servers.guides import Shell, block
 from tests.servers.kafka import program
-from tests.servers.kafka_secured import CLEAR, LOGIN, MUTUAL, USER, Secured
+from tests.servers.kafka_secured import CLEAR, LOGIN, MUTUAL, STRANGE, USER, Secured
 from tests.servers.seenby import Seenby, get
-from tests.servers.wait import wait_until
+from tests.servers.wait import PATIENCE, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     Start = Callable[..., Seenby]
+
+pytestmark = pytest.mark.timeout(600)
+"""Seconds: the page is followed with five Java programs, one after the other."""
 
 PAGE = "kafka-security.md"
 PASSWORD = "change-me"
@@ -114,6 +117,19 @@ def whys(process: Seenby, event: str = "publisher_unhealthy") -> list[str]:
     return [line["why"] for line in process.log_lines() if line["event"] == event]
 
 
+def why(process: Seenby) -> str:
+    """Why there is no bus, once that is known; it is told once."""
+    wait_until("it is told why", lambda: bool(whys(process)))
+    [told] = whys(process)
+    return told
+
+
+def is_late(line: dict[str, Any]) -> bool:
+    """Whether a line says that a broker without time was waited for, and nothing else."""
+    late = ("no acknowledgement for", "no answer within", "timed out", "Timed out", "_TIMED_OUT")
+    return any(words in line.get("why", "") for words in late)
+
+
 def comes_through(process: Seenby, msg: str) -> None:
     """A mark is taken and pushed, whatever Kafka says."""
     api = Api(process.api)
@@ -152,7 +168,7 @@ class TestTheWay:
         with Device(process.gateway, "sender", "phone") as phone:
             other.produce("read_receipt_events", key="sender", value="no JSON")
             other.produce("group_msg", key="c", value=json.dumps(message))
-            assert other.flush(30) == 0
+            assert other.flush(PATIENCE) == 0
             api.mark("m1", "reader", "sender")
             phone.wait_receipts(1)
             for name, status in (
@@ -164,9 +180,10 @@ class TestTheWay:
                 wait_until(f"{name} {status}", partial(counts_one, process, name, status))
         api.close()
 
-        assert ready(process) == {"ready": True, "store": True, "bus": True}
+        well = {"ready": True, "store": True, "bus": True}
+        wait_until("all is well", lambda: ready(process) == well)
         warnings = [line for line in process.log_lines() if line["level"] != "info"]
-        assert [line["event"] for line in warnings] == ["records_undecodable"]
+        assert [line["event"] for line in warnings if not is_late(line)] == ["records_undecodable"]
 
     @pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256", "PLAIN"])
     def test_other_logins(self, followed: Followed, start: Start, mechanism: str) -> None:
@@ -217,8 +234,7 @@ class TestRefused:
         )
         comes_through(process, "meanwhile")
         assert ready(process) == {"ready": False, "store": True, "bus": False}
-        [why] = whys(process)
-        assert "invalid credentials" in why
+        assert "invalid credentials" in why(process)
         assert "other" not in process.process.log.read_text(encoding="utf-8")
         followed.broker.set_password("other")
         try:
@@ -233,24 +249,28 @@ class TestRefused:
         comes_through(process, "meanwhile")
 
         assert not ready(process)["bus"]
-        assert ["certificate verify failed" in why for why in whys(process)] == [True]
+        assert "certificate verify failed" in why(process)
 
-    @pytest.mark.parametrize("fault", ["expired", "other host"])
-    def test_a_certificate_that_is_not_good(
-        self, followed: Followed, start: Start, fault: str
-    ) -> None:
+    def test_a_certificate_of_another_host(self, followed: Followed, start: Start) -> None:
+        """Though the authority is the right one; once it is of the host, it is spoken to."""
+        process = start(followed.at(STRANGE))
+        comes_through(process, "meanwhile")
+
+        assert not ready(process)["bus"]
+        assert "certificate verify failed" in why(process)
+        followed.broker.come_home()
+        recovers(process)
+
+    def test_a_certificate_that_expires(self, followed: Followed, start: Start) -> None:
         """A broker whose certificate went bad is not spoken to until it shows a good one."""
         process = start(followed.settings)
         wait_until("the bus is there", lambda: ready(process)["bus"])
-        if fault == "expired":
-            bad = followed.authority.certificate("expired", valid=-DAY)
-        else:
-            bad = followed.authority.certificate("elsewhere", ("kafka.example.com",))
+        bad = followed.authority.certificate("expired", valid=-DAY)
         followed.broker.present(bad)
         try:
             wait_until(
                 "it is told",
-                lambda: any("certificate verify failed" in why for why in whys(process)),
+                lambda: any("certificate verify failed" in told for told in whys(process)),
             )
             comes_through(process, "meanwhile")
             assert not ready(process)["bus"]
@@ -263,9 +283,12 @@ class TestRefused:
         followed.broker.set_password(PASSWORD, "guest")
         process = start(followed.at(LOGIN, KAFKA_SASL_USERNAME="guest"))
         comes_through(process, "meanwhile")
-        told = [line for line in process.log_lines() if line["event"] == "topic_missing"]
-        assert {line["topic"] for line in told} >= {*TOPICS}
-        for line in told:
+
+        def told() -> list[dict[str, Any]]:
+            return [line for line in process.log_lines() if line["event"] == "topic_missing"]
+
+        wait_until("it is told", lambda: {line["topic"] for line in told()} >= {*TOPICS})
+        for line in told():
             assert "TOPIC_AUTHORIZATION_FAILED" in line["why"]
             assert line["topic"] == "group_msg" or "allow it" in line["todo"]
         followed.broker.allow("guest", *TOPICS)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._acl import AclBinding, AclOperation, AclPermissionType
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 from confluent_kafka.admin._scram import (
     ScramCredentialInfo,
@@ -19,6 +20,7 @@ from confluent_kafka.admin._scram import (
     UserScramCredentialUpsertion,
 )
 
+from tests.servers.certificates import HERE
 from tests.servers.kafka import Kafka
 
 if TYPE_CHECKING:
@@ -27,8 +29,13 @@ if TYPE_CHECKING:
 
     from tests.servers.certificates import Authority, Certificate
 
-LOGIN, MUTUAL, CLEAR = "LOGIN", "MUTUAL", "CLEAR"
-"""TLS and a login; TLS with a certificate on both sides; a login without TLS."""
+LOGIN, MUTUAL, CLEAR, STRANGE = "LOGIN", "MUTUAL", "CLEAR", "STRANGE"
+"""TLS and a login; TLS with a certificate on both sides; a login without TLS; as the first, with a
+certificate of another host."""
+
+ELSEWHERE = "kafka.example.com"
+
+STRANGE_KEYSTORE = f"listener.name.{STRANGE.lower()}.ssl.keystore.location"
 
 USER = "seenby"
 MODULES = "org.apache.kafka.common.security"
@@ -49,13 +56,15 @@ class Secured:
 
     def __init__(self, folder: Path, authority: Authority, more: Mapping[str, str]) -> None:
         self.password = secrets.token_hex(8)
+        self._authority = authority
         self._good = authority.certificate("broker")
+        self._strange = authority.certificate("strange", (ELSEWHERE,))
         self._file = folder / "keystore.pem"
         shutil.copy(self._good.both, self._file)
         plain = f'{MODULES}.plain.PlainLoginModule required user_{USER}="{self.password}";'
         login = {
             f"listener.name.{name.lower()}.{mechanism}.sasl.jaas.config": module
-            for name in (LOGIN, CLEAR)
+            for name in (LOGIN, CLEAR, STRANGE)
             for mechanism, module in {
                 "plain": plain,
                 "scram-sha-256": f"{MODULES}.scram.ScramLoginModule required;",
@@ -63,12 +72,18 @@ class Secured:
             }.items()
         }
         self.kafka = Kafka.launch(
-            listeners={LOGIN: "SASL_SSL", MUTUAL: "SSL", CLEAR: "SASL_PLAINTEXT"},
+            listeners={
+                LOGIN: "SASL_SSL",
+                MUTUAL: "SSL",
+                CLEAR: "SASL_PLAINTEXT",
+                STRANGE: "SASL_SSL",
+            },
             settings=login
             | {
                 **more,
                 "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
                 f"listener.name.{MUTUAL.lower()}.ssl.client.auth": "required",
+                STRANGE_KEYSTORE: str(self._strange.both),
             },
         )
 
@@ -85,6 +100,21 @@ class Secured:
         shutil.copy((certificate or self._good).both, self._file)
         self.kafka.stop()
         self.kafka.start()
+
+    def come_home(self) -> None:
+        """Have the strange listener show a certificate that is of this host, too."""
+        self._authority.certificate("strange", (ELSEWHERE, *HERE))
+        broker = ConfigResource(ResourceType.BROKER, "1")
+        # The same name again: then the file is read again.
+        broker.add_incremental_config(
+            ConfigEntry(
+                STRANGE_KEYSTORE,
+                str(self._strange.both),
+                incremental_operation=AlterConfigOpType.SET,
+            )
+        )
+        admin = self.admin()
+        admin.incremental_alter_configs([broker])[broker].result(60.0)
 
     def allow(self, user: str, *topics: str) -> None:
         """Let a user (such as CN=seenby) do everything with topics."""
