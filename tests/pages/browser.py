@@ -29,6 +29,11 @@ AXE = ROOT / "clients" / "js" / "node_modules" / "axe-core" / "axe.min.js"
 WIDTHS = (390, 1280)
 """CSS pixels: a phone and a laptop."""
 
+SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
+
+FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+"""Until a frame has been drawn, and all that is told before it."""
+
 PATIENCE = 15_000
 """Milliseconds in which something must be seen; a busy machine needs some."""
 
@@ -48,6 +53,8 @@ def chromium() -> Iterator[Browser]:
             args=[
                 "--no-sandbox",
                 "--disable-dev-shm-usage",
+                # A window's address bar is two renderers more, and nobody types there.
+                "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup",
                 # A page that comes from another machine, as far as it can see.
                 "--host-resolver-rules=MAP *.seenby.test 127.0.0.1",
             ],
@@ -112,10 +119,28 @@ class Visit:
             for node in finding["nodes"]
         ]
 
+    def looks(self, *widths: int) -> Iterator[tuple[str, int]]:
+        """The page at these widths, in light and in dark: what each look is called, and its width.
+
+        It is not loaded anew: what is shown, open or typed stays so.
+        """
+        for width in widths or WIDTHS:
+            self.page.set_viewport_size({"width": width, "height": height_of(width)})
+            for scheme in SCHEMES:
+                self.page.emulate_media(color_scheme=scheme)
+                # Scripts are told of both before the next frame.
+                self.page.evaluate(FRAMES)
+                yield f"{width}-{scheme}", width
+
     def width_needed(self) -> int:
         """CSS pixels that the page is wide; more than the window: one must scroll sideways."""
         width: int = self.page.evaluate("document.documentElement.scrollWidth")
         return width
+
+
+def height_of(width: int) -> int:
+    """How high a window of this width is."""
+    return 844 if width < 600 else 800
 
 
 @contextmanager
@@ -137,9 +162,8 @@ def visiting(
         scheme: light or dark.
         context: more of what Playwright's new_context() takes.
     """
-    height = 844 if width < 600 else 800
     room = browser.new_context(
-        viewport={"width": width, "height": height},
+        viewport={"width": width, "height": height_of(width)},
         color_scheme=scheme,
         reduced_motion=context.pop("reduced_motion", "reduce"),
         # What is shown of a time does not depend on who runs the tests, nor where.

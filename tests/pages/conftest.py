@@ -1,4 +1,4 @@
-"""One Chromium for each module; what a test sees is in a context of its own."""
+"""One Chromium for all tests of a worker; what a test sees is in a context of its own."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """A running Chromium."""
+    """A running Chromium.
+
+    It ends with the package, not the session: Playwright's loop would stand in the way of tests
+    elsewhere that run a loop of their own.
+    """
     with chromium() as browser:
         yield browser

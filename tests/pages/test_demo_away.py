@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from seenby import config
-from tests.pages.browser import WIDTHS, visiting
+from tests.pages.browser import visiting
 from tests.pages.demo import FIRST, PIZZA, demo
 from tests.servers.seenby import Seenby
 
@@ -145,25 +145,25 @@ def test_a_server_that_wants_tokens(browser: Browser, tmp_path: Path) -> None:
     settings = {"SEENBY_AUTH": "jwt", "SEENBY_JWT_SECRET": SECRET}
     server = Seenby("serve", tmp_path, settings).start()
     try:
-        for width in WIDTHS:
-            with visiting(browser, server.api, width=width) as visit:
-                main = visit.page.get_by_role("main")
-                expect(main).to_contain_text("The demo needs authentication off")
-                for name, address in (
-                    ("The API", "/docs"),
-                    ("the operators\u2019 page", "/inspect"),
-                ):
-                    link = main.get_by_role("link", name=name)
-                    expect(link).to_have_attribute("href", address)
-                *words, program, role = main.locator("pre").inner_text().replace("\\\n", "").split()
-                assert (program, role) == ("seenby", "serve")
-                shown = config.load(dict(word.split("=", 1) for word in words))
-                assert (shown.auth, shown.kafka, shown.pages) == ("off", False, True)
-                there = main.get_by_role("link", name=f"localhost:{shown.api_port}")
-                expect(there).to_have_attribute("href", f"http://localhost:{shown.api_port}")
-                expect(main.get_by_role("textbox")).to_have_count(0)
+        with visiting(browser, server.api) as visit:
+            main = visit.page.get_by_role("main")
+            expect(main).to_contain_text("The demo needs authentication off")
+            for name, address in (
+                ("The API", "/docs"),
+                ("the operators\u2019 page", "/inspect"),
+            ):
+                link = main.get_by_role("link", name=name)
+                expect(link).to_have_attribute("href", address)
+            *words, program, role = main.locator("pre").inner_text().replace("\\\n", "").split()
+            assert (program, role) == ("seenby", "serve")
+            shown = config.load(dict(word.split("=", 1) for word in words))
+            assert (shown.auth, shown.kafka, shown.pages) == ("off", False, True)
+            there = main.get_by_role("link", name=f"localhost:{shown.api_port}")
+            expect(there).to_have_attribute("href", f"http://localhost:{shown.api_port}")
+            expect(main.get_by_role("textbox")).to_have_count(0)
+            for look, width in visit.looks():
                 assert visit.width_needed() == width
                 assert visit.axe() == []
-                visit.shot(f"demo-tokens-{width}")
+                visit.shot(f"demo-tokens-{look}")
     finally:
         server.stop()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.pages.browser import ROOT, WIDTHS, visiting
+from tests.pages.browser import ROOT, visiting
 from tests.servers.seenby import Seenby, get
 
 if TYPE_CHECKING:
@@ -45,25 +45,22 @@ def operation(page: Page, name: str) -> Locator:
     return page.locator(f"[id$='-{name}'].opblock")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", WIDTHS)
-def test_every_operation_is_shown(
-    browser: Browser, server: Seenby, width: int, scheme: Literal["light", "dark"]
-) -> None:
+def test_every_operation_is_shown(browser: Browser, server: Seenby) -> None:
     """All of /openapi.json is there, in colours that can be read, and no wider than the window."""
     described = get(f"{server.api}/openapi.json")
     count = sum(len(methods) for methods in described["paths"].values())
-    with visiting(browser, f"{server.api}/docs", width=width, scheme=scheme) as visit:
+    with visiting(browser, f"{server.api}/docs") as visit:
         expect(visit.page.locator(".opblock")).to_have_count(count)
         operation(visit.page, "mark").get_by_role("button").first.click()
         expect(visit.page.get_by_text("Answered after a durable commit.")).to_be_visible()
-        assert visit.width_needed() <= width
-        visit.shot(f"docs-http-{width}-{scheme}")
-        found = visit.axe()
-        assert [each for each in found if not each.startswith(SWAGGER_UI)] == []
-        # What is excused is in Swagger UI's own part of the page.
-        own = ("opblock", "body-param", 'id="operations"')
-        assert all(any(mark in each for mark in own) for each in found)
+        for look, width in visit.looks():
+            assert visit.width_needed() <= width
+            visit.shot(f"docs-http-{look}")
+            found = visit.axe()
+            assert [each for each in found if not each.startswith(SWAGGER_UI)] == []
+            # What is excused is in Swagger UI's own part of the page.
+            own = ("opblock", "body-param", 'id="operations"')
+            assert all(any(mark in each for mark in own) for each in found)
 
 
 def test_an_operation_can_be_tried_out(browser: Browser, server: Seenby) -> None:
@@ -84,14 +81,10 @@ def test_an_operation_can_be_tried_out(browser: Browser, server: Seenby) -> None
     assert receipts["count"] == 1
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", WIDTHS)
-def test_every_message_is_shown(
-    browser: Browser, server: Seenby, width: int, scheme: Literal["light", "dark"]
-) -> None:
+def test_every_message_is_shown(browser: Browser, server: Seenby) -> None:
     """All channels of /asyncapi.json are there with their messages, fields and examples."""
     described = get(f"{server.api}/asyncapi.json")
-    with visiting(browser, f"{server.api}/docs", width=width, scheme=scheme) as visit:
+    with visiting(browser, f"{server.api}/docs") as visit:
         page = visit.page
         page.get_by_role("link", name="WebSocket and Kafka").click()
         for channel in described["channels"].values():
@@ -104,9 +97,10 @@ def test_every_message_is_shown(
         hello.get_by_text("hello", exact=True).click()
         expect(hello.get_by_role("rowheader", name=re.compile("^batch"))).to_be_visible()
         expect(hello).to_contain_text('"device_id": "laptop"')
-        assert visit.width_needed() <= width
-        visit.shot(f"docs-messages-{width}-{scheme}", whole=False)
-        assert visit.axe() == []
+        for look, width in visit.looks():
+            assert visit.width_needed() <= width
+            visit.shot(f"docs-messages-{look}", whole=False)
+            assert visit.axe() == []
 
 
 def test_each_part_has_an_address(browser: Browser, server: Seenby) -> None:
