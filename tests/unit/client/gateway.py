@@ -12,6 +12,7 @@ from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
 from seenby.client import Pace
+from tests.servers.wait import PATIENCE
 from tests.unit.eventually import eventually
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class FakeGateway:
 
     async def visit(self) -> Visit:
         """The next connection, once the client has said hello."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             return await self._new.get()
 
 

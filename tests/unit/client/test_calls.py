@@ -319,12 +319,9 @@ async def test_nobody_there_is_unreachable() -> None:
 async def test_an_answer_that_never_comes_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each attempt is bounded."""
     monkeypatch.setattr("seenby.client.calls.ANSWER_WITHIN", 0.005)
-    attempts = 0
     over = asyncio.Event()
 
     async def silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal attempts
-        attempts += 1
         await over.wait()
         writer.close()
 
@@ -334,7 +331,8 @@ async def test_an_answer_that_never_comes_is_unreachable(monkeypatch: pytest.Mon
         with pytest.raises(Unreachable, match="cannot be reached"):
             await bench.mark()
         over.set()
-    assert attempts == ATTEMPTS
+    # Not those that the server has seen: on a busy machine time is up before it looks.
+    assert len(bench.slept) == ATTEMPTS - 1
 
 
 async def test_an_expired_token_is_renewed_once() -> None:

@@ -18,7 +18,7 @@ from seenby.client import Client as AsyncClient
 from seenby.client import FileStorage, Mark, Position, Pushed
 from seenby.client.sync import Client, Receipts
 from seenby.errors import BadInput, Refused, Unauthenticated
-from tests.servers.wait import wait_until
+from tests.servers.wait import PATIENCE, wait_until
 from tests.unit.client.api import FakeApi, fake_api, record_all, refusal
 from tests.unit.client.gateway import FakeGateway, gateway
 
@@ -39,7 +39,7 @@ class Servers:
 
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Let one of them do something."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
 
     def client(self, **more: Any) -> Client:
         """A client of both."""
@@ -67,10 +67,10 @@ def servers() -> Iterator[Servers]:
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(PATIENCE)
     yield found
     loop.call_soon_threadsafe(end.set)
-    thread.join(10)
+    thread.join(PATIENCE)
     loop.close()
     gc.collect()
     wait_until("no client's thread is left", lambda: not client_threads())
@@ -196,15 +196,15 @@ class TestCalls:
 
         def token() -> str:
             asked.set()
-            assert go_on.wait(10)
+            assert go_on.wait(PATIENCE)
             return "a.b.c"
 
         with servers.client(token=token) as client, ThreadPoolExecutor(1) as pool:
             marking = pool.submit(client.mark, msg_id="m1")
-            assert asked.wait(10)
+            assert asked.wait(PATIENCE)
             assert client.pending == []
             go_on.set()
-            assert marking.result(10).msg_id == "m1"
+            assert marking.result(PATIENCE).msg_id == "m1"
 
     def test_several_threads_share_one_client(self, servers: Servers) -> None:
         """Each gets the answer to its own question."""
@@ -238,7 +238,7 @@ class TestStream:
                 first = pool.submit(stream.get)
                 visit = servers.welcome(3)
                 servers.do(visit.push(1, 2, 3))
-                assert first.result(10).seq == 1
+                assert first.result(PATIENCE).seq == 1
             seqs = []
             for item in stream:
                 seqs.append(item.seq)
@@ -261,7 +261,7 @@ class TestStream:
             with pytest.raises(TimeoutError):
                 stream.get(timeout=0.01)
             servers.do(visit.push(1, 2))
-            assert [next(stream).seq, stream.get(timeout=10).seq] == [1, 2]
+            assert [next(stream).seq, stream.get(timeout=PATIENCE).seq] == [1, 2]
 
     def test_ctrl_c_while_waiting_loses_nothing(self, servers: Servers) -> None:
         """Whoever goes on after it gets the next item."""
@@ -282,7 +282,7 @@ class TestStream:
             servers.do(visit.push(1))
             wait_until("it is connected", lambda: visit.said)
             client.close()
-            assert following.result(10) in ([], [1])
+            assert following.result(PATIENCE) in ([], [1])
 
     def test_what_ends_a_stream_for_good_is_raised(self, servers: Servers) -> None:
         """As by the asynchronous one."""
@@ -290,7 +290,7 @@ class TestStream:
             ended = pool.submit(next, client.receipts())
             servers.do(servers.do(servers.gateway.visit()).close(4400, "bad frame"))
             with pytest.raises(Refused, match="bad frame"):
-                ended.result(10)
+                ended.result(PATIENCE)
 
     def test_a_stream_alone_can_be_closed(self, servers: Servers) -> None:
         """The client goes on to be of use."""
@@ -324,7 +324,7 @@ class TestLife:
                 visit = servers.welcome(seq)
                 assert visit.hello.get("seq") == (seq - 1 or None)
                 servers.do(visit.push(seq))
-                client.ack(first.result(10))
+                client.ack(first.result(PATIENCE))
             client.close()
             assert list(stream) == []
         assert client.position == Position("e1", 2)
@@ -348,7 +348,7 @@ class TestLife:
                 wait_until("some are sent", lambda: len(servers.api.batches) > before)  # noqa: B023 -- at once
                 client.close()
             stop.set()
-            counts = [found.result(10) for found in marking]
+            counts = [found.result(PATIENCE) for found in marking]
         client.marks_sent()
         client.close()
         sent = {msg_id for batch in servers.api.batches for msg_id in batch}
@@ -371,7 +371,7 @@ class TestLife:
             wait_until("it has been asked", lambda: bool(servers.api.bodies))
             client.close()
             with pytest.raises(RuntimeError, match=r"closed"):
-                marking.result(10)
+                marking.result(PATIENCE)
 
     def test_a_callback_that_calls_the_client_is_told(self, servers: Servers) -> None:
         """It would wait for itself."""
@@ -432,7 +432,7 @@ class TestLife:
             waiting = pool.submit(stream.get)
             visit = servers.welcome()
             servers.do(visit.push(1))
-            assert waiting.result(30).seq == 1
+            assert waiting.result(PATIENCE).seq == 1
         assert told == ["a function that the client calls must not call the client"]
 
     def test_a_forked_process_makes_its_own(self, servers: Servers) -> None:
