@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from tests.acceptance.conftest import Launch
 
 MARKS = 150
-"""More than one request over a socket takes at a time."""
 
 KEEP = """
 (marks) => {
@@ -29,22 +28,20 @@ KEEP = """
 """
 
 OPEN = """
-async (options) => {
-  const { Seenby } = await import("/page/seenby.js");
-  window.told = 0;
-  window.bob = new Seenby({ userId: "bob", ...options });
-  bob.on("marked", () => void (told += 1));
-  return bob.pending.length;
-}
-"""
-
-HANG = """
 async () => {
   const { Seenby } = await import("/page/seenby.js");
-  const fetched = (url, init) =>
-    String(url).includes("/batch") ? new Promise(() => undefined) : fetch(url, init);
+  const gate = new Promise((open) => (window.open = open));
+  // Requests with marks stand at the gate, however long it is closed.
+  const fetched = async (url, init) => {
+    if (!String(url).endsWith("/batch")) return fetch(url, init);
+    asked += 1;
+    await gate;
+    return fetch(url, { ...init, signal: null });
+  };
+  window.asked = window.told = 0;
   window.bob = new Seenby({ userId: "bob", via: "http", fetch: fetched });
-  bob.connect();
+  bob.on("marked", () => void (told += 1));
+  return bob.pending.length;
 }
 """
 
@@ -78,11 +75,15 @@ def test_what_is_kept_is_sent_once(browser: BrowserContext, launch: Launch) -> N
     """Tabs that are restored with the browser send the marks of before once, not once each."""
     server = launch("serve")
     tabs = [tab(browser, server.api) for _ in range(3)]
-    assert [page.evaluate(OPEN, {}) for page in tabs] == [MARKS] * 3
+    assert [page.evaluate(OPEN) for page in tabs] == [MARKS] * 3
     for page in tabs:
         page.evaluate("bob.connect()")
+    wait_for("one has its turn, and two wait", tabs[0], LOCKS, [1, 2])
+    for page in tabs:
+        page.evaluate("open()")
     for page in tabs:
         wait_for("no mark waits", page, "bob.pending.length", 0)
+    assert sum(page.evaluate("asked") for page in tabs) == 1
     assert sum(page.evaluate("told") for page in tabs) == MARKS
     assert tabs[0].evaluate("Object.keys(localStorage).filter((key) => / mark /.test(key))") == []
 
@@ -91,11 +92,12 @@ def test_a_tab_that_dies_in_its_turn(browser: BrowserContext, launch: Launch) ->
     """What it has not got answered is sent by the next tab, as soon as it is gone."""
     server = launch("serve")
     first, second = tab(browser, server.api), tab(browser, server.api)
-    first.evaluate(HANG)
-    wait_for("the first has its turn", first, LOCKS, [1, 0])
-    assert second.evaluate(OPEN, {}) == MARKS
+    assert [page.evaluate(OPEN) for page in (first, second)] == [MARKS] * 2
+    first.evaluate("bob.connect()")
+    wait_for("the first has asked", first, "asked", 1)
     second.evaluate("bob.connect()")
-    wait_for("the second waits for its own", second, LOCKS, [1, 1])
-    assert second.evaluate("told") == 0
+    wait_for("the second waits for its turn", second, LOCKS, [1, 1])
+    second.evaluate("open()")
+    assert second.evaluate("[asked, told]") == [0, 0]
     first.close()
     wait_for("all are answered", second, "[told, bob.pending.length]", [MARKS, 0])
