@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from seenby import keys
 from seenby.errors import ConfigError, KeysUnavailable, Unauthenticated
 from seenby.keys import FetchedKeys, Key, OneKey, fetched, from_pem
+from tests.unit.listening import listening
 from tests.unit.tokens import NOW, ec_key, jwk, public_pem, rsa_key
 
 if TYPE_CHECKING:
@@ -314,17 +315,11 @@ async def serving(
 
     async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         requests.append(await reader.readuntil(b"\r\n\r\n"))
-        try:
-            await answer(writer)
-            await writer.drain()
-        except ConnectionError:
-            pass
-        finally:
-            writer.close()
+        await answer(writer)
+        await writer.drain()
 
-    server = await asyncio.start_server(respond, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/keys", requests
+    async with listening(respond) as port:
+        yield f"http://127.0.0.1:{port}/keys", requests
 
 
 def response(status: str, body: bytes = b"", *headers: str) -> bytes:

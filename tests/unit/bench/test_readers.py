@@ -19,6 +19,7 @@ from seenby.gateway import frames
 from seenby.inputs import decode_batch, decode_mark, parse_mark
 from seenby.model import Mark
 from tests.unit.eventually import eventually
+from tests.unit.listening import listening
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -45,35 +46,28 @@ class Api:
     async def serve(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         """One connection."""
         self.connections += 1
-        try:
-            while True:
-                head = (await source.readuntil(b"\r\n\r\n")).decode()
-                length = int(head.partition("Content-Length: ")[2].partition("\r\n")[0])
-                body = await source.readexactly(length)
-                self.heads.append(head)
-                self.bodies.append(body)
-                parts = self.answers(body)
-                for part in parts:
-                    sink.write(part)
-                    await sink.drain()
-                    # So that each part is read alone.
-                    await asyncio.sleep(0.001)
-                if not parts:
-                    break
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            sink.close()
+        while True:
+            head = (await source.readuntil(b"\r\n\r\n")).decode()
+            length = int(head.partition("Content-Length: ")[2].partition("\r\n")[0])
+            body = await source.readexactly(length)
+            self.heads.append(head)
+            self.bodies.append(body)
+            parts = self.answers(body)
+            for part in parts:
+                sink.write(part)
+                await sink.drain()
+                # So that each part is read alone.
+                await asyncio.sleep(0.001)
+            if not parts:
+                break
 
 
 @pytest.fixture
 async def api() -> AsyncIterator[tuple[Api, Target]]:
     """A server, and where it is."""
     api = Api()
-    server = await asyncio.start_server(api.serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    yield api, Target(f"http://127.0.0.1:{port}", "127.0.0.1", port)
-    server.close()
+    async with listening(api.serve) as port:
+        yield api, Target(f"http://127.0.0.1:{port}", "127.0.0.1", port)
 
 
 class Run:
@@ -224,10 +218,8 @@ async def test_what_is_not_answered_in_the_end_counts_as_refused(api: tuple[Api,
 
 async def test_no_api_is_said_in_words() -> None:
     """With its address."""
-    server = await asyncio.start_server(Api().serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    server.close()
-    await server.wait_closed()
+    async with listening(Api().serve) as port:
+        pass
     run = Run(Target(f"http://127.0.0.1:{port}", "127.0.0.1", port))
     with pytest.raises(Unreachable, match=f"no API answers at http://127.0.0.1:{port}"):
         await run.readers.connect(1)
