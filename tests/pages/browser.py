@@ -34,8 +34,8 @@ SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 """Until a frame has been drawn, and all that is told before it."""
 
-PATIENCE = 15_000
-"""Milliseconds in which something must be seen; a busy machine needs some."""
+PATIENCE = 60_000
+"""Milliseconds in which something must be seen: a busy machine needs some."""
 
 expect.set_options(timeout=PATIENCE)
 

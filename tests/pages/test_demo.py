@@ -291,11 +291,12 @@ def test_a_crowd(browser: Browser, server: Seenby) -> None:
         expect(bar).to_have_attribute("value", "2000")
         for hers in hana:
             hers.has_ticks("Good morning all!", "Read by 2,000 of 2,000")
+        told_to_phone = seen.frames.filter(has_text="Hana's phone")
+        # Frames are listed with the next picture, after what they bring.
+        expect(told_to_phone.filter(has_text='"read":2000')).to_be_visible()
         counts = [
             json.loads(row)
-            for row in seen.frames.filter(has_text="Hana's phone")
-            .locator(".frame-text")
-            .all_inner_texts()
+            for row in told_to_phone.locator(".frame-text").all_inner_texts()
             if "read_count" in row
         ]
         read, told = (

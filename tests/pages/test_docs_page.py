@@ -125,12 +125,13 @@ def test_a_description_that_does_not_come_is_said(browser: Browser, server: Seen
         visit.page.route("**/asyncapi.json", lambda route: route.fulfill(status=503))
         visit.page.get_by_role("link", name="WebSocket and Kafka").click()
         expect(visit.page.get_by_role("alert")).to_contain_text("503")
-        visit.forgive("503")
         visit.page.unroute("**/asyncapi.json")
         visit.page.get_by_role("link", name="HTTP", exact=True).click()
         visit.page.get_by_role("link", name="WebSocket and Kafka").click()
         expect(visit.page.get_by_role("heading", name="Silent clients")).to_be_visible()
         expect(visit.page.get_by_role("alert")).to_be_hidden()
+        # Only here: Chromium's complaint may come after the page's own.
+        visit.forgive("503")
 
 
 @pytest.mark.parametrize("file", sorted(VENDORED.iterdir()), ids=lambda file: file.name)

@@ -211,6 +211,7 @@ class TestNames:
     def test_tab_leads_on(self, visit: Visit) -> None:
         """Whoever tabs past the last name is at the next message, and the names are closed."""
         button(visit, "pages").press("Enter")
+        expect(popover(visit)).to_be_focused()
         popover(visit).get_by_role("button", name="Show more").focus()
         visit.page.keyboard.press("Tab")
         expect(popover(visit)).to_have_count(0)
@@ -233,7 +234,7 @@ class TestNames:
     def test_whoever_goes_elsewhere_stays_there(self, visit: Visit) -> None:
         """A click on another control closes the names and leaves the focus at that control."""
         button(visit, "pages").click()
-        expect(popover(visit)).to_be_visible()
+        expect(popover(visit)).to_be_focused()
         button(visit, "crowd").evaluate("button => button.focus()")
         expect(popover(visit)).to_have_count(0)
         expect(button(visit, "crowd")).to_be_focused()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from playwright.sync_api import Browser
+
+    from seenby.store.connections import Connection
 
 REFUSED = r"status of 40[13]|ERR_CONNECTION_REFUSED"
 """What Chromium itself says of answers that this page expects and explains."""
@@ -123,8 +126,8 @@ def test_an_id_of_the_other_kind(browser: Browser, server: Seenby) -> None:
             ("PUT", "/api/v1/conversations/dinner", members),
             ("POST", "/api/v1/messages", asked),
         ):
-            status, document = api.request(method, path, body)
-            assert status == 200, document
+            answered, document = api.request(method, path, body)
+            assert answered == 200, document
     with visiting(browser, f"{server.api}/inspect?message=known-user") as visit:
         page, status = visit.page, visit.page.get_by_role("status")
         expect(status).to_contain_text("Nothing is known of this message")
@@ -183,6 +186,12 @@ def test_many_receipts_come_in_pages(browser: Browser, server: Seenby) -> None:
         expect(visit.page.get_by_role("article")).to_contain_text("reader20")
 
 
+def moved(node: str, by: int, connection: Connection) -> None:
+    """A node was seen so many milliseconds later."""
+    statement = "UPDATE nodes SET seen = seen + :by WHERE node = :node"
+    assert connection.change(statement, by=by, node=node) == 1
+
+
 def test_what_is_lost_and_what_waits(browser: Browser, tmp_path: Path) -> None:
     """Kafka away and gateways gone: said at once, with since when, and what may be missing."""
     url = f"sqlite:///{tmp_path}/seenby.db"
@@ -194,8 +203,7 @@ def test_what_is_lost_and_what_waits(browser: Browser, tmp_path: Path) -> None:
             )
         # Hours, so that neither changes its state while a busy machine gets there.
         for name, hours in (("gone", -2), ("cut-off", 2)):
-            moved = f"UPDATE nodes SET seen = seen + {hours * 3_600_000} WHERE node = '{name}'"
-            store.connections.run(lambda connection, moved=moved: connection.change(moved))
+            store.connections.run(partial(moved, name, hours * 3_600_000))
     server = Seenby("api", tmp_path, {"KAFKA_BROKERS": f"127.0.0.1:{free_port()}"}).start()
     try:
         with closing(Api(server.api)) as api:
