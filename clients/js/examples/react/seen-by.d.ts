@@ -1,7 +1,7 @@
 // Tells React's JSX of the element. React 19 sets what is a property of it as a property.
 
 import type { DetailedHTMLProps, HTMLAttributes } from "react";
-import type { SeenByElement } from "seenby/element";
+import type { NamesToggled, SeenByElement } from "seenby/element";
 
 type SeenByProps = DetailedHTMLProps<HTMLAttributes<SeenByElement>, SeenByElement> &
   Partial<
@@ -9,7 +9,11 @@ type SeenByProps = DetailedHTMLProps<HTMLAttributes<SeenByElement>, SeenByElemen
       SeenByElement,
       "client" | "load" | "nameOf" | "texts" | "read" | "of" | "readAt" | "announce" | "locale"
     >
-  > & { "msg-id": string };
+  > & {
+    "msg-id": string;
+    "onseen-by-open"?: (event: CustomEvent<NamesToggled>) => void;
+    "onseen-by-close"?: (event: CustomEvent<NamesToggled>) => void;
+  };
 
 declare module "react" {
   namespace JSX {

@@ -1,10 +1,14 @@
 // @vitest-environment jsdom
-// React mounts everything twice while it is developed, so that what is not undone is seen.
+// React mounts everything twice while it is developed, so that what is not undone is seen; and it takes
+// over what a server has drawn.
 
 import { act, createElement, StrictMode, useEffect, useState } from "react";
-import { createRoot } from "react-dom/client";
+import { createRoot, hydrateRoot } from "react-dom/client";
+import { renderToString } from "react-dom/server";
 import { beforeEach, expect, test } from "vitest";
 
+import "../src/element/index.js";
+import { FakeClient } from "./element/fake.js";
 import { memoryStorage, Seenby, type Events } from "../src/index.js";
 import { fakeGateway, receipt } from "./fake/gateway.js";
 import { FakePace, settled } from "./fake/pace.js";
@@ -70,4 +74,29 @@ test("what is mounted, left and mounted at once has one connection, and each eve
   await settled();
   expect([gateway.sockets.length, pace.waits, errors]).toEqual([1, [], []]);
   expect(statuses).toEqual(["connecting", "closed", "connecting", "online", "closed"]);
+});
+
+test("an element that a server has drawn has its client by a ref, and is live", async () => {
+  const client = new FakeClient();
+  client.message("m1", 10);
+  for (const reader of ["ann", "bob", "cas"]) client.mark("m1", reader);
+  const ref = (element: HTMLElementTagNameMap["seen-by"] | null) => {
+    if (element) Object.assign(element, { client, nameOf: (id: string) => id });
+  };
+  const chat = createElement(
+    StrictMode,
+    {},
+    createElement("seen-by", { "msg-id": "m1", read: 2, of: 10, ref }, "2 of 10"),
+  );
+  const place = document.createElement("main");
+  place.innerHTML = renderToString(chat);
+  expect(place.innerHTML).toBe('<seen-by msg-id="m1" read="2" of="10">2 of 10</seen-by>');
+  document.body.append(place);
+  const complaints: unknown[] = [];
+  await act(async () => {
+    hydrateRoot(place, chat, { onRecoverableError: (error) => complaints.push(error) });
+    await settled();
+  });
+  const shown = place.querySelector("seen-by")?.shadowRoot;
+  expect([shown?.textContent, complaints]).toEqual(["3 of 10", []]);
 });
