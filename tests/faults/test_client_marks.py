@@ -14,6 +14,7 @@ import pytest
 from seenby.client import Connected, FileStorage
 from seenby.client.sync import Client
 from tests.servers.seenby import Seenby
+from tests.servers.wait import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,11 +113,11 @@ def test_a_stream_goes_on_in_the_next_process(seenby: Seenby, tmp_path: Path) ->
             with pytest.raises(TimeoutError):
                 stream.get(timeout=0)
             # Without a device and a position it begins now, so she must be there first.
-            assert isinstance(notices.get(timeout=30), Connected)
+            assert isinstance(notices.get(timeout=PATIENCE), Connected)
             for message in ("a", "b"):
                 bob.mark(msg_id=f"{message}{number}", sender_id="eve", conversation_id="c1")
             for _ in range(2):
-                item = stream.get(timeout=30)
+                item = stream.get(timeout=PATIENCE)
                 seen.append(getattr(item, "msg_id", "reset"))
                 eve.ack(item)
         with Client(user_id="bob", api=seenby.api) as bob:
