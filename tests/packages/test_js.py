@@ -19,6 +19,10 @@ TESTS = sorted((CLIENT / "tests").rglob("*.test.ts"))
 NODE = Path(sys.executable).with_name("node")
 VITEST = CLIENT / "node_modules/vitest/vitest.mjs"
 
+# Compilers run, and servers are started and killed: a busy machine takes its time. What hangs is
+# said by vitest, sooner than this.
+pytestmark = pytest.mark.timeout(600)
+
 
 def run(*command: str) -> str:
     """What a command in clients/js says; the test fails with it where the command fails."""
@@ -44,8 +48,6 @@ def test_there_are_tests() -> None:
     assert len(TESTS) > 5
 
 
-# Each starts servers of its own, and a busy machine takes its time: vitest says what hangs.
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("file", TESTS, ids=lambda file: file.relative_to(CLIENT / "tests").name)
 def test_its_own_tests(file: Path, tmp_path: Path) -> None:
     """The client keeps what it promises; a file without a test that ran is a failure."""

@@ -50,7 +50,7 @@ export function browserStorage(): KeyValue {
     const storage = globalThis.document && globalThis.localStorage;
     if (storage) {
       // A page without TLS has none.
-      const { locks } = navigator as { locks?: LockManager };
+      const { locks } = (globalThis.navigator ?? {}) as { locks?: LockManager };
       return {
         lock: locks && ((name, work) => locks.request(name, work)),
         getItem: (key) => storage.getItem(key),
