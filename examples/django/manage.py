@@ -15,7 +15,14 @@ settings.configure(
     CHAT_SECRET=Path(os.environ["SEENBY_JWT_SECRET_FILE"]).read_text(encoding="utf-8").strip(),
     # What every project has.
     ALLOWED_HOSTS=["localhost"],
-    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "chat.db"}},
+    DATABASES={
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": "chat.db",
+            # Who else delivers waits, instead of "database is locked" for one of the two.
+            "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 60},
+        }
+    },
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     INSTALLED_APPS=["chat"],
     ROOT_URLCONF=__name__,

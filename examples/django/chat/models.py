@@ -71,8 +71,7 @@ def deliver():
     """Make the calls that wait, in their order. False: seenby is away, so do it again later."""
     while True:
         with transaction.atomic():
-            # Who else delivers at this moment waits for the row (but with SQLite, where both make
-            # the call: it may be repeated).
+            # Who else delivers at this moment waits for the row; with SQLite, for the transaction.
             call = Call.objects.select_for_update().order_by("pk").first()
             if call is None:
                 return True
