@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
-from itertools import product
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -88,6 +90,16 @@ class TestHelp:
         assert "Usage:" in result.output
         lines = [line for line in result.output.splitlines() if "--" in line]
         assert all(len(line.split()) > 4 for line in lines), lines
+
+    @pytest.mark.parametrize("width", [60, 100])
+    def test_lines_end_where_the_terminal_does(self, width: int) -> None:
+        """Not where those of the source do."""
+        result = CliRunner(env={"COLUMNS": str(width)}).invoke(cli.app, ["erase", "--help"])
+
+        text = result.output.partition("{USER}")[2].partition("╭")[0]
+        for line, following in pairwise(line.strip() for line in text.splitlines()):
+            if line and following:
+                assert len(f" {line} {following.split()[0]} ") > width
 
     def test_the_version(self) -> None:
         """--version prints the package's version."""
@@ -206,6 +218,26 @@ class TestFailures:
         assert ended.value.code == status
         assert said.out == ""
         assert said.err == "".join(f"seenby: {line}\n" for line in str(error).splitlines())
+
+
+def test_ctrl_c_is_heard_from_the_start(tmp_path: Path) -> None:
+    """Also while everything is still being imported: there is no traceback."""
+    program = """
+import sys
+
+class Impatient:
+    def find_spec(self, name, path, target=None):
+        if name == "typer":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Impatient())
+from seenby.cli import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
 
 
 def _events() -> Iterator[Event]:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
-from seenby.cli import parts  # noqa: F401 -- adds its commands; the order is that of the help
+if TYPE_CHECKING:
+    from typing import Any
 
-# isort: split
-from seenby.cli import databases, doctoring, erasing, trying, watching  # noqa: F401 -- as above
-from seenby.cli.application import FAILED, MISUSED, app
-from seenby.errors import BadInput, ConfigError, SeenbyError
+    from seenby.cli.commands import app
 
 __all__ = ["app", "main"]
 
@@ -22,14 +21,33 @@ __all__ = ["app", "main"]
 def main() -> None:
     """Run the command line; what goes wrong is said in a sentence, without a traceback."""
     try:
+        _run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _run() -> None:
+    # Imported here: they take half a second, in which somebody may think better of it.
+    from seenby.cli import app  # noqa: PLC0415 -- as above
+    from seenby.cli.application import FAILED, MISUSED  # noqa: PLC0415 -- as above
+    from seenby.errors import BadInput, ConfigError, SeenbyError  # noqa: PLC0415 -- as above
+
+    try:
         app()
     except SeenbyError as error:
         for line in str(error).splitlines():
             print(f"seenby: {line}", file=sys.stderr)
         sys.exit(MISUSED if isinstance(error, BadInput | ConfigError) else FAILED)
-    except KeyboardInterrupt:
-        sys.exit(130)
     except BrokenPipeError:
         # Whoever read has gone (seenby watch | head). Python would complain once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED)
+
+
+def __getattr__(name: str) -> Any:
+    """The application, once somebody wants it."""
+    if name == "app":
+        from seenby.cli.commands import app  # noqa: PLC0415 -- see _run
+
+        return app
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
