@@ -6,6 +6,7 @@ asked for again.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
@@ -141,7 +142,7 @@ class Calls:
                 status, retry_after = response.status, response.headers.get("Retry-After", "")
         except (aiohttp.ClientError, TimeoutError, OSError) as problem:
             raise _Failed(
-                Unreachable(f"the API at {request.url} cannot be reached: {_why(problem)}")
+                Unreachable(f"the API at {request.url} cannot be reached: {why(problem)}")
             ) from problem
         failure = _Failure()
         try:
@@ -178,7 +179,13 @@ def _seconds(retry_after: str) -> float:
     return float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 0.0
 
 
-def _why(problem: Exception) -> str:
+def why(problem: Exception) -> str:
+    """What a library's error means, in as few words as there are."""
+    if isinstance(problem, aiohttp.ClientConnectorDNSError):
+        return problem.os_error.strerror or str(problem)
+    if type(problem) is aiohttp.ClientConnectorError and (problem.errno or 0) > 0:
+        # Its own words are about names, addresses and TLS that have been told, or are not used.
+        return os.strerror(problem.errno or 0)
     return str(problem) or type(problem).__name__
 
 

@@ -20,6 +20,7 @@ import msgspec
 
 from seenby.client import frames
 from seenby.client.answers import Gateway
+from seenby.client.calls import why
 from seenby.client.ending import EXPIRED, LOST, NO_CODE, Ending, of_handshake
 from seenby.client.token import Credentials
 from seenby.errors import Refused, SeenbyError
@@ -226,19 +227,19 @@ class Receipts:
                 raise
             return Ending(LOST, str(problem))
         except (aiohttp.ClientError, TimeoutError, OSError) as problem:
-            return Ending(LOST, f"there is no token: {_why(problem)}")
+            return Ending(LOST, f"there is no token: {why(problem)}")
         try:
             socket = await self._route.open(gateway)
         except aiohttp.WSServerHandshakeError as problem:
             return of_handshake(problem.status, gateway.url)
         except (aiohttp.ClientError, TimeoutError, OSError) as problem:
-            return Ending(LOST, f"{gateway.url} cannot be reached: {_why(problem)}")
+            return Ending(LOST, f"{gateway.url} cannot be reached: {why(problem)}")
         try:
             if socket.protocol != frames.SUBPROTOCOL:
                 raise Refused(f"the server at {gateway.url} does not speak seenby.v1")
             return await self._converse(socket, token)
         except (aiohttp.ClientError, ConnectionError) as problem:
-            return Ending(LOST, f"the connection is lost: {_why(problem)}")
+            return Ending(LOST, f"the connection is lost: {why(problem)}")
         finally:
             await socket.close()
 
@@ -340,7 +341,3 @@ class Receipts:
         self._acknowledged = seq
         await socket.send_str(frames.ack(seq))
         return True
-
-
-def _why(problem: Exception) -> str:
-    return str(problem) or type(problem).__name__
