@@ -330,7 +330,7 @@ def output_of(program: str) -> str:
         check=False,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=150,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

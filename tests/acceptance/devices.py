@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+PATIENCE = 60.0
+"""Seconds in which a device is connected and gets what is for it; a busy machine needs some."""
+
+
 class _Turns(ssl.SSLSocket):
     """A TLS connection that one thread at a time uses: before Python 3.13 ssl does not see to it.
 
@@ -97,7 +101,7 @@ class Device:
                 f"{gateway}?{query}" if query else gateway,
                 subprotocols=None if hello is None else [Subprotocol("seenby.v1")],
                 additional_headers={"Authorization": f"Bearer {token}"} if token else None,
-                open_timeout=10,
+                open_timeout=PATIENCE,
                 close_timeout=5,
                 compression=None,
                 ssl=tls,
@@ -147,7 +151,7 @@ class Device:
         self._socket.send(message)
 
     def wait(
-        self, what: str, condition: Callable[[Device], bool], patience: float = 20.0
+        self, what: str, condition: Callable[[Device], bool], patience: float = PATIENCE
     ) -> Device:
         """Return when the condition holds; the error says what came instead."""
         try:
@@ -157,7 +161,7 @@ class Device:
             raise AssertionError(f"{error}; {len(self.frames)} frames, last: {last}") from error
         return self
 
-    def wait_receipts(self, count: int, patience: float = 20.0) -> Device:
+    def wait_receipts(self, count: int, patience: float = PATIENCE) -> Device:
         """Return when so many receipts have come."""
         return self.wait(f"{count} receipts", lambda d: len(d.receipts) >= count, patience)
 
@@ -200,9 +204,9 @@ class Api:
         """Status and document of an answer; raises OSError or HTTPException without one."""
         if self._connection is None:
             self._connection = (
-                http.client.HTTPConnection(self._netloc, timeout=30)
+                http.client.HTTPConnection(self._netloc, timeout=PATIENCE)
                 if self._tls is None
-                else http.client.HTTPSConnection(self._netloc, timeout=30, context=self._tls)
+                else http.client.HTTPSConnection(self._netloc, timeout=PATIENCE, context=self._tls)
             )
         try:
             raw = body if isinstance(body, str | bytes) or body is None else json.dumps(body)

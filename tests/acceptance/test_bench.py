@@ -49,7 +49,7 @@ def run(
 ) -> tuple[int, str, str]:
     """Exit status, output and complaints of the command."""
     with started(server, *arguments, environment=environment) as process:
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=150)
     return process.returncode, output, errors
 
 
@@ -164,7 +164,7 @@ def test_more_sockets_than_files_are_refused(server: Seenby) -> None:
     """Before any is opened, with the options that are too high and the limit."""
     command = f"ulimit -n 300; exec {COMMAND} bench --api={server.api} --gateway={server.gateway}"
     done = subprocess.run(
-        ["sh", "-c", command], env={}, check=False, capture_output=True, text=True, timeout=60
+        ["sh", "-c", command], env={}, check=False, capture_output=True, text=True, timeout=150
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert "--connections plus --senders times --devices must be below the 300 files" in done.stderr
@@ -188,7 +188,7 @@ def test_an_interrupted_run_reports_what_it_has(server: Seenby) -> None:
         # Not before the load: until then an interrupt ends it without a report.
         wait_until("marks are published", lambda: published(server) > 0)
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=150)
 
     ready, report = map(json.loads, output.splitlines())
     assert ready == {"ready": True}

@@ -36,7 +36,7 @@ def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedP
         capture_output=True,
         check=False,
         text=True,
-        timeout=60,
+        timeout=150,
     )
 
 

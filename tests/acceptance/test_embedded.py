@@ -41,7 +41,7 @@ class TestTheOriginalsTryOut:
                 shlex.split(CURL),
                 capture_output=True,
                 check=True,
-                timeout=30,
+                timeout=120,
                 env={**os.environ, "CURL_HOME": str(tmp_path), "HOME": str(tmp_path)},
             )
             document = json.loads(answer.stdout)
@@ -94,7 +94,7 @@ class TestApartWithoutKafka:
         with Device(gateway.gateway, "sender", "phone") as phone:
             for number in range(3):
                 reader.mark(f"m{number}", "reader", "sender")
-            phone.wait_receipts(3, patience=5)
+            phone.wait_receipts(3)
 
         reader.close()
         assert phone.seqs == [1, 2, 3]

@@ -105,7 +105,7 @@ def series(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str,
                 broken.send_raw("no frame")
             broken.wait("it is closed", lambda d: d.closed is not None)
         api.close()
-        with urlopen(f"{process.api}/metrics", timeout=5) as answer:  # noqa: S310 -- loopback, and our own
+        with urlopen(f"{process.api}/metrics", timeout=60) as answer:  # noqa: S310 -- loopback, and our own
             text = answer.read().decode()
     finally:
         process.kill()

@@ -51,8 +51,8 @@ class Terminal:
         """Ctrl-C, or another signal; the status with which it ended."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        status = self.process.wait(30)
-        self._reading.join(30)
+        status = self.process.wait(120)
+        self._reading.join(120)
         os.close(self._ours)
         return status
 

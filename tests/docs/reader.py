@@ -155,7 +155,7 @@ class Reader:
             capture_output=True,
             check=False,
             text=True,
-            timeout=150,
+            timeout=400,  # An installation may have to fetch what it installs.
         )
         assert done.returncode == 0, (command, done.stdout, done.stderr)
         return done.stdout

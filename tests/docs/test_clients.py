@@ -65,7 +65,7 @@ def ask(method: str, url: str, body: object) -> None:
     """Tell the API something."""
     headers = {"Content-Type": "application/json"}
     request = Request(url, json.dumps(body).encode(), headers, method=method)  # noqa: S310 -- ours
-    with urlopen(request, timeout=5) as answer:  # noqa: S310 -- loopback, and our own
+    with urlopen(request, timeout=60) as answer:  # noqa: S310 -- loopback, and our own
         assert answer.status == 200
 
 
@@ -85,7 +85,7 @@ def server(tmp_path: Path) -> Iterator[Seenby]:
 def printed(folder: Path, *command: str | Path) -> str:
     """What a program prints as its result; one that fails is a failure."""
     done = subprocess.run(
-        command, cwd=folder, check=False, capture_output=True, text=True, timeout=60
+        command, cwd=folder, check=False, capture_output=True, text=True, timeout=150
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
