@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     Fault = Callable[[], None]
 
+ENOUGH_WITHIN = 180.0
+
 AWAY = "seenby: the database is not available"
 """The last word of a process that finds no database at its start."""
 
@@ -39,11 +41,14 @@ class Faults:
         self._broken: dict[object, tuple[float, Fault]] = {}
         self._began = time.monotonic()
 
-    def rage(self, seconds: float) -> None:
-        """Break things for so long, then mend them all."""
+    def rage(self, seconds: float, enough: Callable[[], bool] = lambda: True) -> None:
+        """Break things for so long, and until it is enough; then mend them all.
+
+        Where a server needs a minute to start again, there may be one fault in all the time.
+        """
         end = time.monotonic() + seconds
         following = time.monotonic()
-        while time.monotonic() < end:
+        while time.monotonic() < end or not (enough() or time.monotonic() > end + ENOUGH_WITHIN):
             self._mend(time.monotonic())
             if time.monotonic() >= following:
                 self._chance.choice(self.kinds)()

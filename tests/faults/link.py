@@ -20,8 +20,9 @@ from websockets.uri import parse_uri
 LOOK = 0.25
 """Seconds that a client waits for a frame before it looks around."""
 
-PATIENCE = 30.0
-"""Seconds within which every question is answered, whatever breaks; pauses are far shorter."""
+PATIENCE = 60.0
+"""Seconds within which every question is answered, whatever breaks; pauses are far shorter, but the
+machine may have much else to do."""
 
 
 class Gone(Exception):  # noqa: N818 -- no error: that is what sockets do here

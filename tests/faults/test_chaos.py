@@ -76,15 +76,13 @@ OWN_DEVICES: tuple[tuple[str, Kind, bool], ...] = (
 )
 """Of readers of the chat: whose, how it keeps its position, whether it takes batches."""
 
-ARRIVES_WITHIN = 45.0
-"""Seconds in which everything is everywhere once nothing breaks any more: what an instance had
-committed and not published when it was killed is found by a comparison, every 30 seconds."""
+pytestmark = pytest.mark.timeout(600)
+"""Seconds. Whatever else the machine does, the limits of the steps come first."""
 
-REGISTERED_WITHIN = 60.0
-"""Seconds in which the group has noticed who died, and the rest has read what that one had."""
-
-SWEPT_WITHIN = 30.0
-"""Seconds in which the outbox is empty when all its leases have run out."""
+PATIENCE = 120.0
+"""Seconds for each step towards the end once nothing breaks any more. The longest by far: what an
+instance had committed and not published when it was killed is found by a comparison, every 30
+seconds."""
 
 
 @pytest.fixture
@@ -164,7 +162,7 @@ class Stage:
             self.ledger.no_more_marks.set()
             self.ledger.over.set()
             for thread in (*self._readers, *self._clients):
-                thread.join(60)
+                thread.join(PATIENCE)
         assert not any(thread.is_alive() for thread in (*self._readers, *self._clients))
         self._compare_logs()
         self._assert_no_problems()
@@ -173,25 +171,23 @@ class Stage:
         """Nothing breaks any more: all that was marked arrives, and the outbox empties."""
         self._wait_marks(50)
         if self._book is not None:
-            self._wait("the chat has done all it can", self._book.is_full, 60)
+            self._wait("the chat has done all it can", self._book.is_full)
         self.ledger.peace.set()
         self.ledger.no_more_marks.set()
         for reader in self._readers:
-            reader.join(60)
+            reader.join(PATIENCE)
         with closing(open_store(self._database)) as store:
             truth, book = Truth(store, self.ledger), self._book
-            self._wait("every count is told", truth.counts_are_told, 30)
+            self._wait("every count is told", truth.counts_are_told)
             if book is not None:
                 self._wait(
-                    "the chat's topic is registered",
-                    lambda: truth.topic_is_registered(book),
-                    REGISTERED_WITHIN,
+                    "the chat's topic is registered", lambda: truth.topic_is_registered(book)
                 )
-            self._wait("every device has everything", lambda: self._arrived(store), ARRIVES_WITHIN)
+            self._wait("every device has everything", lambda: self._arrived(store))
             # The leases of what was killed would run out by themselves, in half a minute.
             waiting = store.connections.run(lambda link: link.rows("SELECT id FROM outbox"))
             store.release([number for (number,) in waiting])
-            self._wait("the outbox is empty", lambda: store.outbox().rows == 0, SWEPT_WITHIN)
+            self._wait("the outbox is empty", lambda: store.outbox().rows == 0)
             epoch, heads = store.heads(self.ledger.senders)
             if self._book is None:
                 for sender, ends in heads.items():
@@ -218,11 +214,11 @@ class Stage:
 
     def _wait_marks(self, count: int) -> None:
         goal = len(self.ledger.answered) + count
-        self._wait("marks go on", lambda: len(self.ledger.answered) >= goal, 60)
+        self._wait("marks go on", lambda: len(self.ledger.answered) >= goal)
 
-    def _wait(self, what: str, condition: Callable[[], bool], patience: float) -> None:
+    def _wait(self, what: str, condition: Callable[[], bool]) -> None:
         try:
-            wait_until(what, condition, patience)
+            wait_until(what, condition, PATIENCE)
         except TimeoutError as error:
             places = [f"{client.name} {client.seq}" for client in self._clients]
             self.ledger.problem(f"{error}; {self._heads} {places}")
@@ -271,7 +267,7 @@ class Stage:
         truth.compare_counters(self._environment)
         for sender in self.ledger.senders:
             stream = self._stream(sender, epoch, 0)
-            if [event["seq"] for event in stream] != sorted(truth.shown(sender, silent=False)):
+            if [event["seq"] for event in stream] != truth.shown(sender, silent=False):
                 self.ledger.problem(f"the stream of {sender} over REST is not whole")
             if HIDDEN in str(stream):
                 self.ledger.problem(f"the stream of {sender} over REST names who hides")
@@ -381,19 +377,25 @@ class TestApart:
             faults.ending(kafka, kafka.pause, kafka.resume),
         ]
         with apart.play():
-            faults.rage(20)
+            faults.rage(20, lambda: bool(apart.ledger.failures))
 
         assert apart.ledger.failures, "no mark was under way at any fault: the test tests nothing"
 
     def test_the_bus_brings_everything_while_it_is_healthy(self, apart: Stage) -> None:
-        """Devices come and go as they like, gateways drain: nothing has to be rescued."""
+        """Devices come and go as they like, gateways drain: nothing has to be rescued.
+
+        A gateway that is not yet joined to the bus looks into the store instead, and should; one
+        that is joined says what the bus did not bring.
+        """
         gateways = apart.ledger.gateways
         apart.faults.kinds = [apart.faults.draining(gateways)]
         with apart.play():
             apart.faults.rage(8)
 
-        rescued = [gateway.metric("seenby_rescued_total") for gateway in gateways]
-        assert rescued == [0, 0, 0], f"{GIVEN_SEED}={apart.ledger.seed}"
+        lines = [line for gateway in gateways for line in gateway.log_lines()]
+        missed = [line for line in lines if line["event"] == "bus_missed_receipts"]
+        assert missed == [], f"{GIVEN_SEED}={apart.ledger.seed}"
+        assert sum(line["event"] == "feed_healthy" for line in lines) >= len(gateways)
 
 
 class TestEmbedded:
@@ -402,7 +404,7 @@ class TestEmbedded:
         embedded.chat()
         embedded.faults.kinds = [embedded.faults.killing(embedded.processes)]
         with embedded.play():
-            embedded.faults.rage(8)
+            embedded.faults.rage(8, lambda: bool(embedded.ledger.failures))
 
         assert embedded.ledger.failures, "no mark was under way at any kill: it tests nothing"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +14,7 @@ from seenby.model import ERASED, TYPE_OF_KIND, Kind
 from tests.faults.chaos import Told
 from tests.faults.chat import AGGREGATE_OVER, HIDDEN
 from tests.servers.seenby import COMMAND
+from tests.servers.wait import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,6 +53,7 @@ class Truth:
         self._store = store
         self._ledger = ledger
         self.events: dict[tuple[str, int], Told | None] = {}
+        self._shown: dict[tuple[str, bool], list[int]] = {}
         columns = "user_id, seq, kind, msg_id, reader_id, conversation_id, at, amount, audience"
         for user, seq, kind, msg_id, reader, where, at, amount, audience in self._rows(
             f"SELECT {columns} FROM events"
@@ -74,11 +77,15 @@ class Truth:
         """The seq of the last event that a device of the user is sent."""
         return max(self.shown(user, silent=silent), default=0)
 
-    def shown(self, user: str, *, silent: bool) -> Iterator[int]:
-        """The seqs of what a device of the user is sent."""
-        for (owner, seq), told in self.events.items():
-            if owner == user and told and (not silent or told.type == "read_receipt"):
-                yield seq
+    def shown(self, user: str, *, silent: bool) -> list[int]:
+        """The seqs of what a device of the user is sent, in order."""
+        if (user, silent) not in self._shown:
+            self._shown[user, silent] = sorted(
+                seq
+                for (owner, seq), told in self.events.items()
+                if owner == user and told and (not silent or told.type == "read_receipt")
+            )
+        return self._shown[user, silent]
 
     # What must be there
 
@@ -96,7 +103,7 @@ class Truth:
                 ledger.problem(f"{user} was sent what is in no stream: {extra}")
         for gap in ledger.gaps:
             shown = self.shown(gap.user, silent=gap.silent)
-            missed = [seq for seq in shown if gap.first <= seq < gap.end]
+            missed = shown[bisect_left(shown, gap.first) : bisect_left(shown, gap.end)]
             if missed:
                 ledger.problem(f"{gap} leaves out {missed[:5]}")
 
@@ -227,7 +234,7 @@ class Truth:
             env=dict(settings),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         if done.returncode != 0 or not done.stdout.endswith(" 0 differences\n"):
@@ -241,18 +248,18 @@ def records(brokers: str, topics: tuple[str, str]) -> Iterator[Record]:
     )
     try:
         for topic in topics:
-            partitions = consumer.list_topics(topic, 30).topics[topic].partitions
-            for partition in partitions:
-                place = TopicPartition(topic, partition, 0)
-                _, end = consumer.get_watermark_offsets(place, 30)
-                consumer.assign([place])
-                offset = -1
-                while offset < end - 1:
-                    for message in consumer.consume(1000, 1.0):
-                        assert message.error() is None, message.error()
-                        offset = message.offset() or 0
-                        key, value = message.key() or b"", message.value() or b""
-                        yield _record(topic, key.decode(), value.decode())
+            partitions = consumer.list_topics(topic, PATIENCE).topics[topic].partitions
+            places = [TopicPartition(topic, partition, 0) for partition in partitions]
+            ends = [consumer.get_watermark_offsets(place, PATIENCE) for place in places]
+            left = sum(end - start for start, end in ends)
+            consumer.assign(places)
+            while left:
+                # Not more than there are: for those it would wait.
+                for message in consumer.consume(min(left, 1000), 1.0):
+                    assert message.error() is None, message.error()
+                    left -= 1
+                    key, value = message.key() or b"", message.value() or b""
+                    yield _record(topic, key.decode(), value.decode())
     finally:
         consumer.close()
 
