@@ -144,7 +144,11 @@ def test_the_console_consumer_gives_up(kafka_server: Kafka, topic: str) -> None:
     """Where less arrives than expected, it returns what came instead of waiting for ever."""
     kafka_server.create_topic(topic, partitions=1)
     produce(kafka_server.brokers, topic, "only")
-    assert kafka_server.console_consumer(topic, count=2, patience=3.0) == ["only"]
+    shown: list[str] = []
+    for patience in (3.0, 30.0):
+        # On a busy machine the first one may not even come before it is over.
+        shown = shown or kafka_server.console_consumer(topic, count=2, patience=patience)
+    assert shown == ["only"]
 
 
 def test_a_taken_port_is_no_obstacle(

@@ -43,7 +43,7 @@ def test_it_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
         command = Path(f"/proc/{pid}/cmdline")
         wait_until("the server runs", lambda: command.read_bytes().startswith(b"sleep"))
         owner.kill()
-    wait_until("the server is gone", lambda: gone(pid), patience=10.0)
+    wait_until("the server is gone", lambda: gone(pid))
 
 
 def test_it_stops_starts_and_stops(tmp_path: Path) -> None:
