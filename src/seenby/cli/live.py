@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from seenby.cli.application import counted
 from seenby.client import (
     Connected,
     Pushed,
@@ -40,6 +41,9 @@ AROUND = 6
 
 WIDE = 80
 """Columns from which on there is room for the conversation too."""
+
+NARROW = 60
+"""Columns up to which the time makes room for what has happened."""
 
 RATE_OVER = 10.0
 """Seconds over which the rate is counted."""
@@ -104,20 +108,23 @@ class View:
         status = Text.assemble((self._user, "bold"), "  ", self._state)
         place = "" if self._position is None else f"at {self._position.seq:,} of {self._head:,}, "
         rate = len(self._times) / RATE_OVER
-        numbers = Text(f"{place}{self._count:,} events, {rate:.1f}/s", style="dim")
+        numbers = Text(f"{place}{counted(self._count, 'event')}, {rate:.1f}/s", style="dim")
         return Group(status, numbers, self._table(max(1, height - AROUND), width))
 
     def _table(self, rows: int, width: int) -> Table:
         table = Table(box=SIMPLE_HEAD, expand=True, highlight=False, pad_edge=False)
         table.add_column("seq", justify="right", style="dim", no_wrap=True)
-        table.add_column("time", style="dim", no_wrap=True)
+        if width > NARROW:
+            table.add_column("time", style="dim", no_wrap=True)
         table.add_column("", no_wrap=True)
         table.add_column("what", overflow="ellipsis", no_wrap=True, ratio=2)
         table.add_column("message", overflow="ellipsis", no_wrap=True, ratio=1)
         if width >= WIDE:
             table.add_column("conversation", overflow="ellipsis", no_wrap=True, ratio=1)
         for item in list(self._latest)[-rows:][::-1]:
-            table.add_row(*_row(item)[: len(table.columns)])
+            seq, time, *others = _row(item)
+            cells = (seq, time, *others) if width > NARROW else (seq, *others)
+            table.add_row(*cells[: len(table.columns)])
         return table
 
 

@@ -75,7 +75,7 @@ def test_the_place_in_the_stream_is_told() -> None:
     screen = Screen()
     screen.view.notice(Connected(resumed=True, head=Position("e", 1500)))
     screen.view.show(pushed(1200))
-    assert "at 1,200 of 1,500, 1 events" in screen.text()
+    assert "at 1,200 of 1,500, 1 event," in screen.text()
     screen.view.show(pushed(1501))
     assert "at 1,501 of 1,501, 2 events" in screen.text()
     screen.view.show(pushed(0))
@@ -128,6 +128,12 @@ def test_a_narrow_terminal_shows_what_matters() -> None:
     assert "read by bob (5 of 10)" in screen.text(width=60)
     assert "team" not in screen.text(width=60)
     assert "team" in screen.text(width=80)
+    time = f"{AT.astimezone():%H:%M:%S}"
+    assert time in screen.text(width=61)
+    assert time not in screen.text(width=60)
+    [line] = [line for line in screen.lines(width=32) if re.match(r" *1 ", line)]
+    assert "✓ " in line
+    assert "read by" in line
 
 
 def test_the_newest_come_first_and_all_fit() -> None:
