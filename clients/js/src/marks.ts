@@ -22,6 +22,9 @@ const ANSWER_SOON = 10_000;
 /** Milliseconds that a mark of another tab's may stand in the storage before this one sends it. */
 const ADOPT_AFTER = 5000;
 
+/** Milliseconds in which a browser tells a tab's processes what another has stored. */
+const CATCH_UP = 1000;
+
 interface Entry {
   /** With the fields that were given last. */
   mark: Mark;
@@ -235,11 +238,16 @@ export class Marks {
    * of them at a time does; when its turn ends, or the tab dies, the next one looks what is left.
    */
   #hasTurn(): boolean {
-    const { lock } = this.around;
+    const { lock, pace } = this.around;
     if (!lock || this.#lockless || this.#endTurn) return true;
     if (!this.#turnAsked) {
       this.#turnAsked = true;
+      const since = pace.now();
       const turn = async () => {
+        // Somebody else had it: what is gone from localStorage there is gone here a little later.
+        if (pace.now() > since + 50) {
+          await new Promise<void>((resolve) => pace.after(CATCH_UP, resolve));
+        }
         await this.load();
         await new Promise<void>((resolve) => {
           this.#endTurn = resolve;

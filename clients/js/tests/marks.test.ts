@@ -653,6 +653,24 @@ describe("several tabs", () => {
       expect([two.said(), one.made.pending, two.made.pending]).toEqual([[], [], []]);
     });
 
+    test("who had to wait for its turn looks a second later: localStorage is seen late", async () => {
+      const { storage } = locking(left());
+      const before = [...(await storage.keys())];
+      let late = true;
+      const view: KeyValue = {
+        ...storage,
+        keys: () => (late ? before : storage.keys()),
+        getItem: (key) => (late ? `{"msg_id":"${key.slice(-2)}"}` : storage.getItem(key)),
+      };
+      const [one, two] = [await tab(storage), await tab(view)];
+      await pace.pass(100);
+      await one.answer();
+      await pace.pass(900);
+      late = false;
+      await pace.pass(100);
+      expect([two.said(), two.made.pending]).toEqual([[], []]);
+    });
+
     test("a tab's own marks wait for no other tab", async () => {
       const { storage } = locking(left());
       await tab(storage);
