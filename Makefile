@@ -32,6 +32,7 @@ run: setup ## Start API and gateway in one process, with an SQLite file
 
 # What one worker has compiled is read by the others, so it is written whatever the shell says.
 test: servers setup-dev setup-js ## Install what the tests need, then run all of them
+	$(BIN)/python -m tests.servers.kafka_archive
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
 
 setup: $(VENV)/.setup ## Make .venv with the seenby command

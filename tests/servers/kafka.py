@@ -50,7 +50,15 @@ AWAY = frozenset(
 """What a broker says, or does not say, that has just gone or come; the last: it is fenced."""
 
 # A test's broker lives for minutes: a fast start counts, a fast steady state does not.
-JVM_SMALL = ["-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]
+JVM_SMALL = [
+    "-Xms64m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:-UsePerfData",
+    # What Java itself has to say is not for standard output, which some tests read.
+    "-Xlog:disable",
+    "-Xlog:all=warning:stderr",
+]
 LOGGING = [
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
@@ -312,6 +320,16 @@ def jars() -> Path:
     return folder
 
 
+def archive() -> Path:
+    """Where the classes that a broker loads lie ready for this Java: see kafka_archive.
+
+    Raises:
+        ServerError: Java or the jars are missing.
+    """
+    made = Path(_java_program()).resolve().stat()
+    return jars() / f"classes-{made.st_size}-{made.st_mtime_ns}.jsa"
+
+
 def _cache() -> Path:
     # The same rule as in scripts/install-test-servers.
     cache = os.environ.get("SEENBY_TEST_CACHE") or os.environ.get("XDG_CACHE_HOME")
@@ -331,13 +349,21 @@ def program(main: str) -> list[str]:
 
 
 def _java(main: str, *jvm: str, heap: str = "256m") -> list[str]:
+    # An archive cannot be made from an archive.
+    mapped = archive().exists() and not any("Archive" in option for option in jvm)
+    shared = [f"-XX:SharedArchiveFile={archive()}"] if mapped else []
+    options = [f"-Xmx{heap}", *JVM_SMALL, *shared, *jvm, *LOGGING]
+    return [_java_program(), *options, "-cp", f"{jars()}/*", main]
+
+
+def _java_program() -> str:
     java = shutil.which("java")
     if java is None:
         raise ServerError(
             "java is not installed: `make servers` (part of `make test`) installs it, "
             f"or name running brokers in {GIVEN_BROKERS}"
         )
-    return [java, f"-Xmx{heap}", *JVM_SMALL, *jvm, *LOGGING, "-cp", f"{jars()}/*", main]
+    return java
 
 
 def _broker(directory: Path, jvm: Sequence[str]) -> ServerProcess:
