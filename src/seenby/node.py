@@ -69,10 +69,6 @@ if TYPE_CHECKING:
 
 Role = Literal["serve", "api", "gateway"]
 
-GC_THRESHOLDS = (50_000, 20, 50)
-"""New objects after which the youngest generation is looked through, and how many looks at one
-generation bring a look at the next."""
-
 HTTP_PORT = 80
 
 BUS_WITHIN = 3.0
@@ -111,7 +107,7 @@ async def run(
     try:
         async with AsyncExitStack() as drain:
             running = await start(settings, role, drain)
-            _collect_less()
+            _never_collect_what_is_here()
             log.info("started", role=role, node=settings.node, **msgspec.structs.asdict(running))
             if on_ready is not None:
                 on_ready(running)
@@ -374,15 +370,10 @@ def _allow_many_sockets() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _collect_less() -> None:
-    """Let the garbage collector look rarely, and never at what was there at the start.
-
-    Nearly nothing here is part of a cycle. By its defaults the collector walks through each batch
-    of records some times while it is made: a third of the reading thread's time.
-    """
+def _never_collect_what_is_here() -> None:
+    """Have the garbage collector leave out what the start has made."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def _origins(settings: Settings) -> frozenset[str]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.pool import NullPool
 
@@ -86,13 +86,7 @@ def told(url: str) -> dict[str, tuple[str, list[str], str]]:
 def tomorrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Turns this program into a later one: call it with what its next revision does."""
     folder = tmp_path / "migrations"
-    shutil.copytree(Path(schema.__file__).with_name("migrations"), folder)
-
-    def config() -> Config:
-        made = Config()
-        made.set_main_option("script_location", str(folder).replace("%", "%%"))
-        made.attributes["version_table"] = VERSION_TABLE
-        return made
+    shutil.copytree(schema.MIGRATIONS, folder)
 
     def become(upgrade: str) -> None:
         (folder / "versions" / f"{NEXT}_more.py").write_text(
@@ -103,12 +97,20 @@ def tomorrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
             f"def upgrade() -> None:\n    {upgrade}\n",
             encoding="ascii",
         )
-        monkeypatch.setattr(schema, "_config", config)
+        monkeypatch.setattr(schema, "MIGRATIONS", folder)
 
     return become
 
 
 ONE_MORE = 'op.create_table("more", sa.Column("a", sa.Integer), if_not_exists=True)'
+
+
+def test_revisions_are_known_without_alembic() -> None:
+    """The files' names say the same as what is in them."""
+    script = ScriptDirectory.from_config(schema._config())
+    known = [step.revision for step in script.walk_revisions("base", "heads")]
+    assert schema._revisions() == known[::-1]
+    assert script.get_heads() == [schema._revisions()[-1]]
 
 
 def test_a_database_is_made_once(url: str, capfd: pytest.CaptureFixture[str]) -> None:
@@ -241,11 +243,11 @@ def test_a_newer_schema_is_refused(
     url: str, tomorrow: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An old program neither serves it nor touches it; the sentence names both revisions."""
-    today = schema._config
+    today = schema.MIGRATIONS
     tomorrow(ONE_MORE)
     assert migrate(url) == [*STEPS, f"{NEXT}: More."]
 
-    monkeypatch.setattr(schema, "_config", today)
+    monkeypatch.setattr(schema, "MIGRATIONS", today)
     for call in (migrate, require_current):
         with pytest.raises(SchemaError, match=rf"newer seenby: .*{NEXT}, .* up to {LAST}"):
             call(url)

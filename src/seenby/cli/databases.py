@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -81,7 +80,7 @@ def _steps_after(revision: str) -> int:
 
     from seenby.store import schema  # noqa: PLC0415 -- as above
 
-    script = ScriptDirectory(str(Path(schema.__file__).with_name("migrations")))
+    script = ScriptDirectory(str(schema.MIGRATIONS))
     return len(list(script.iterate_revisions("head", revision or "base")))
 
 

@@ -2,7 +2,8 @@
 
 Which revision a database has stands in its table ``seenby_version``: a name of our own, because
 the database may be shared with another program that uses Alembic. The revisions lie beside this
-file and are found there, installed or not.
+file and are found there, installed or not. Alembic itself is imported to take a step only: that is
+a sixth of a start.
 """
 
 from __future__ import annotations
@@ -10,10 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from sqlalchemy import column, inspect, select, table
 
 from seenby.errors import SchemaError
 from seenby.store.connections import connect_with, keep_trying
@@ -22,6 +20,7 @@ from seenby.store.url import database_at
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from alembic.config import Config
     from sqlalchemy import Connection
 
     from seenby.store.url import Database
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 VERSION_TABLE = "seenby_version"
+
+MIGRATIONS = Path(__file__).with_name("migrations")
 
 TRY_SECONDS = 5.0
 """For how long a database that does not answer is tried again."""
@@ -46,21 +47,12 @@ def migrate(url: str) -> list[str]:
         StoreUnavailable: the database cannot be reached, or another process keeps it to itself.
     """
     database = database_at(url)
-    config = _config()
 
     def upgrade(connection: Connection) -> list[str]:
-        script = ScriptDirectory.from_config(config)
         with database.alone(connection):
             found = _revision(connection)
-            _refuse_newer(found, script)
-            steps = [
-                f"{step.revision}: {step.doc}"
-                for step in script.iterate_revisions("head", found or "base")
-            ]
-            if steps:
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
-        return steps[::-1]
+            _refuse_newer(found)
+            return [] if found == _revisions()[-1] else _take_steps(connection, found)
 
     return _with_connection(database, upgrade)
 
@@ -74,13 +66,12 @@ def require_current(url: str) -> None:
         StoreUnavailable: the database cannot be reached.
     """
     database = database_at(url)
-    script = ScriptDirectory.from_config(_config())
     # Looking into a file that does not exist would make it.
     found = None if database.missing else _with_connection(database, _revision)
     if found is None:
         raise SchemaError("the database has no tables of seenby yet; run: seenby migrate")
-    _refuse_newer(found, script)
-    wanted = script.get_current_head()
+    _refuse_newer(found)
+    wanted = _revisions()[-1]
     if found != wanted:
         raise SchemaError(
             f"the database's schema is older than this program (revision {found}, wanted"
@@ -88,26 +79,50 @@ def require_current(url: str) -> None:
         )
 
 
+def _take_steps(connection: Connection, found: str | None) -> list[str]:
+    from alembic import command  # noqa: PLC0415 -- slow to import
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 -- as above
+
+    config = _config()
+    script = ScriptDirectory.from_config(config)
+    steps = [
+        f"{step.revision}: {step.doc}" for step in script.iterate_revisions("head", found or "base")
+    ]
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    return steps[::-1]
+
+
 def _config() -> Config:
+    from alembic.config import Config  # noqa: PLC0415 -- slow to import
+
     config = Config()
     # Alembic reads the option with configparser, to which a single % means something.
-    folder = str(Path(__file__).with_name("migrations")).replace("%", "%%")
-    config.set_main_option("script_location", folder)
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["version_table"] = VERSION_TABLE
     return config
 
 
+def _revisions() -> list[str]:
+    """This program's, the first one first: the file of each begins with it."""
+    return sorted(file.name.split("_")[0] for file in (MIGRATIONS / "versions").glob("*.py"))
+
+
 def _revision(connection: Connection) -> str | None:
-    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-    return context.get_current_revision()
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    found: str | None = connection.scalar(
+        select(column("version_num")).select_from(table(VERSION_TABLE))
+    )
+    return found
 
 
-def _refuse_newer(found: str | None, script: ScriptDirectory) -> None:
-    known = [step.revision for step in script.walk_revisions()]
+def _refuse_newer(found: str | None) -> None:
+    known = _revisions()
     if found is not None and found not in known:
         raise SchemaError(
             f"the database belongs to a newer seenby: its schema is revision {found}, this program"
-            f" knows revisions up to {known[0]}; start that newer seenby"
+            f" knows revisions up to {known[-1]}; start that newer seenby"
         )
 
 
