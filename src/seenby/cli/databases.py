@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from seenby.cli.progress import Work
-    from seenby.store.connections import Connection
 
 PIECE = 100
 """Conversations that are asked for at once."""
@@ -138,7 +137,7 @@ def verify(
     ):
         if work.shown:
             # Each conversation takes as long as it is large, so what is left is an estimate.
-            work.of(store.connections.run(_conversations))
+            work.of(store.verifying.count())
         after = ""
         while found := store.verifying.conversations(after, PIECE):
             for conversation_id in found:
@@ -155,12 +154,6 @@ def verify(
     print(f"{looked_at}{outcome}")
     if differences and not repair:
         raise typer.Exit(FAILED)
-
-
-def _conversations(connection: Connection) -> int:
-    """How many there are. They are few beside the receipts that are read for them."""
-    [(count,)] = connection.rows("SELECT COUNT(*) FROM conversations")
-    return int(count)
 
 
 @epoch_app.command("new")

@@ -15,12 +15,10 @@ from seenby.errors import BadInput
 
 if TYPE_CHECKING:
     from seenby.cli.progress import Work
+    from seenby.store.erasing import Erasure
 
 PIECE = 1000
 """Rows that are changed in one transaction, at most: marks are written in between."""
-
-HOW_FAR = "SELECT e.stage, e.place, e.number FROM erasures AS e WHERE e.user_id = :user_id"
-"""Where the next piece begins; what the words mean is said in store/erasing.py."""
 
 
 @app.command()
@@ -37,7 +35,6 @@ def erase(
     from seenby.cli.progress import progress  # noqa: PLC0415 -- slow to import
     from seenby.store.schema import require_current  # noqa: PLC0415 -- as above
     from seenby.store.sql import open_store  # noqa: PLC0415 -- as above
-    from seenby.store.url import database_at  # noqa: PLC0415 -- as above
 
     user = inputs.user_id(user, "USER")
     url = config.load().database_url
@@ -51,12 +48,9 @@ def erase(
     with contextlib.closing(open_store(url)) as store, progress("erasing, pieces") as work:
         store.erasing.ask(user, now=int(time.time() * 1000))
         shown = _Shown(work)
-        how_far = database_at(url).text(HOW_FAR)
         while not store.erasing.step(user, limit=PIECE):
-            if work.shown:
-                rows = store.connections.run(lambda found: found.rows(how_far, user_id=user))
-                for stage, place, number in rows:
-                    shown.step(stage, place, number)
+            if work.shown and (erasure := store.erasing.begun(user)):
+                shown.step(erasure)
     print(f"{user} is erased")
 
 
@@ -78,19 +72,21 @@ class _Shown:
         self._pieces = 0
         self._first: int | None = None
 
-    def step(self, stage: int, place: str, number: int) -> None:
+    def step(self, erasure: Erasure) -> None:
         """One more piece is done, and the next one begins here."""
         from seenby.store.erasing import Stage  # noqa: PLC0415 -- slow to import
 
-        if stage == Stage.RECEIPTS:
+        stage, number = erasure.stage, erasure.number
+        if stage is Stage.RECEIPTS:
             # The first piece leads to the oldest receipt, whose id may be any.
             if not number:
                 return
             self._first = first = self._first or number
-            self._work.at("erasing, receipts", number - first, max(int(place), number) - first)
+            total = max(int(erasure.place), number) - first
+            self._work.at("erasing, receipts", number - first, total)
             return
         words = {Stage.LEAVING: "conversations", Stage.LATE: "latest receipts"}
-        what = f"erasing, {words.get(Stage(stage), Stage(stage).name.lower())}, pieces"
+        what = f"erasing, {words.get(stage, stage.name.lower())}, pieces"
         self._pieces = self._pieces + 1 if what == self._what else 0
         self._what = what
         self._work.at(what, self._pieces, None)

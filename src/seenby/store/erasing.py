@@ -244,6 +244,11 @@ class Erasing:
         rows = self._writing.run(lambda connection: connection.rows(self._asked))
         return [user_id for (user_id,) in rows]
 
+    def begun(self, user_id: str) -> Erasure | None:
+        """How far it is: where the next step begins; None when nothing is left to do."""
+        rows = self._writing.run(lambda connection: connection.rows(self._get, user_id=user_id))
+        return Erasure(user_id, Stage(rows[0][1]), *rows[0][2:]) if rows else None
+
     def step(self, user_id: str, *, limit: int = 1000) -> bool:
         """Go one step further.
 
@@ -254,10 +259,10 @@ class Erasing:
         Returns:
             Whether nothing is left to do.
         """
-        rows = self._writing.run(lambda connection: connection.rows(self._get, user_id=user_id))
-        if not rows:
+        erasure = self.begun(user_id)
+        if erasure is None:
             return True
-        if rows[0][1] == Stage.LEAVING and self._leave(user_id):
+        if erasure.stage is Stage.LEAVING and self._leave(user_id):
             return False
         return self._writing.run(partial(self._step, user_id=user_id, limit=limit))
 

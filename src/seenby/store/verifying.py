@@ -79,6 +79,7 @@ class Verifying:
         self._snapshot = [told(statement) for statement in words.snapshot]
         text, join, lock = words.text, words.join, words.for_update
         here = "WHERE m.conversation_id = :conversation_id"
+        self._count = "SELECT COUNT(*) FROM conversations"
         self._conversations = text(
             "SELECT c.conversation_id FROM conversations AS c WHERE c.conversation_id > :after"
             " ORDER BY c.conversation_id LIMIT :most"
@@ -127,6 +128,11 @@ class Verifying:
             f"SELECT COUNT(*) {NOT_READ} {here} AND m.number > :after AND m.number <= :end"
             " AND m.sender_id <> :user_id AND r.id IS NULL"
         )
+
+    def count(self) -> int:
+        """How many conversations there are; they are few beside the receipts read for each."""
+        [(count,)] = self._connections.run(lambda connection: connection.rows(self._count))
+        return int(count)
 
     def conversations(self, after: str, limit: int) -> list[str]:
         """At most *limit* conversations in order, from *after* on ("": all)."""

@@ -18,7 +18,7 @@ from seenby.cli.progress import Work
 from seenby.errors import BadInput, SchemaError
 from seenby.model import Mark
 from seenby.settings import variables
-from seenby.store.erasing import Stage
+from seenby.store.erasing import Erasure, Stage
 from seenby.store.schema import migrate
 from seenby.store.sql import open_store
 
@@ -110,7 +110,7 @@ def test_a_beginning_at_a_high_id_is_no_progress() -> None:
     work: Any = Told()
     shown = erasing._Shown(work)
     for number in (0, 9_000_000, 9_500_000, 10_000_000, 10_000_100):
-        shown.step(Stage.RECEIPTS, "10000000", number)
+        shown.step(Erasure("bob", Stage.RECEIPTS, "10000000", number))
     assert told == [(0, 1e6), (5e5, 1e6), (1e6, 1e6), (1e6 + 100, 1e6 + 100)]
 
 

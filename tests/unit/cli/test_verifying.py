@@ -17,11 +17,11 @@ from seenby.settings import variables
 from seenby.store.conversations import NewConversation
 from seenby.store.schema import migrate
 from seenby.store.sql import open_store
+from seenby.store.verifying import Verifying
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from seenby.store.connections import Connection
 
 COUNT = 7
 
@@ -73,13 +73,13 @@ def test_whoever_looks_sees_of_how_many(
 ) -> None:
     """Elsewhere they are not even counted."""
     asked: list[int] = []
-    count = databases._conversations
+    count = Verifying.count
 
-    def counting(connection: Connection) -> int:
-        asked.append(count(connection))
+    def counting(verifying: Verifying) -> int:
+        asked.append(count(verifying))
         return asked[-1]
 
-    monkeypatch.setattr(databases, "_conversations", counting)
+    monkeypatch.setattr(Verifying, "count", counting)
     file = io.StringIO()
     shown = partial(progress.progress, console=Console(file=file, force_terminal=looked_at))
     monkeypatch.setattr(progress, "progress", shown)
