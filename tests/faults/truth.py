@@ -250,14 +250,16 @@ def records(brokers: str, topics: tuple[str, str]) -> Iterator[Record]:
         for topic in topics:
             partitions = consumer.list_topics(topic, PATIENCE).topics[topic].partitions
             places = [TopicPartition(topic, partition, 0) for partition in partitions]
-            ends = [consumer.get_watermark_offsets(place, PATIENCE) for place in places]
-            left = sum(end - start for start, end in ends)
+            ends = {at.partition: consumer.get_watermark_offsets(at, PATIENCE) for at in places}
+            # How many each partition still owes. More may come meanwhile: whoever was not sure
+            # that a batch arrived publishes it again. Those stand for none of these.
+            left = {partition: end - start for partition, (start, end) in ends.items()}
             consumer.assign(places)
-            while left:
+            while owed := sum(left.values()):
                 # Not more than there are: for those it would wait.
-                for message in consumer.consume(min(left, 1000), 1.0):
+                for message in consumer.consume(min(owed, 1000), 1.0):
                     assert message.error() is None, message.error()
-                    left -= 1
+                    left[message.partition()] = max(left[message.partition()] - 1, 0)
                     key, value = message.key() or b"", message.value() or b""
                     yield _record(topic, key.decode(), value.decode())
     finally:
