@@ -259,7 +259,8 @@ def records(brokers: str, topics: tuple[str, str]) -> Iterator[Record]:
                 # Not more than there are: for those it would wait.
                 for message in consumer.consume(min(owed, 1000), 1.0):
                     assert message.error() is None, message.error()
-                    left[message.partition()] = max(left[message.partition()] - 1, 0)
+                    partition = message.partition() or 0
+                    left[partition] = max(left[partition] - 1, 0)
                     key, value = message.key() or b"", message.value() or b""
                     yield _record(topic, key.decode(), value.decode())
     finally:
