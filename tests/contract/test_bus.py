@@ -13,7 +13,8 @@ from seenby.bus.memory import PARTITION, MemoryBus
 from seenby.bus.partitions import partition_of
 from seenby.errors import BusUnavailable
 from seenby.model import Event, Kind
-from tests.servers.wait import PATIENCE, eventually
+from tests.servers.wait import PATIENCE
+from tests.unit.eventually import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Sized

@@ -25,7 +25,8 @@ from seenby.errors import BusUnavailable
 from seenby.events import encode, encode_update
 from seenby.model import Event, Kind
 from tests.contract.test_bus import TRACE, Counted, Here, create_topics, event, holds, update
-from tests.servers.wait import PATIENCE, eventually, wait_until
+from tests.servers.wait import PATIENCE, wait_until
+from tests.unit.eventually import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

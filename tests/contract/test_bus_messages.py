@@ -18,7 +18,8 @@ from seenby.bus.kafka_messages import GroupMessages
 from seenby.errors import Conflict, NotFound, SeenbyError, StoreRefused, StoreUnavailable
 from seenby.model import NewMessage
 from tests.contract.test_bus_kafka import put, read, text_of
-from tests.servers.wait import PATIENCE, eventually, wait_until
+from tests.servers.wait import PATIENCE, wait_until
+from tests.unit.eventually import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -109,8 +109,8 @@ def test_revisions_are_known_without_alembic() -> None:
     """The files' names say the same as what is in them."""
     script = ScriptDirectory.from_config(schema._config())
     known = [step.revision for step in script.walk_revisions("base", "heads")]
-    assert schema._revisions() == known[::-1]
-    assert script.get_heads() == [schema._revisions()[-1]]
+    assert schema.revisions() == known[::-1]
+    assert script.get_heads() == [schema.revisions()[-1]]
 
 
 def test_a_database_is_made_once(url: str, capfd: pytest.CaptureFixture[str]) -> None:

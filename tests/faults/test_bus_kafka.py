@@ -21,7 +21,8 @@ from seenby.errors import BusUnavailable
 from tests.contract.test_bus import Here, create_topics, event, holds
 from tests.servers.kafka import Kafka
 from tests.servers.ports import free_port
-from tests.servers.wait import PATIENCE, eventually
+from tests.servers.wait import PATIENCE
+from tests.unit.eventually import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -16,7 +16,8 @@ from tests.contract.test_bus_messages import (
     numbered,
     registering,
 )
-from tests.servers.wait import PATIENCE, eventually
+from tests.servers.wait import PATIENCE
+from tests.unit.eventually import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -201,27 +201,26 @@ class Kafka:
         """
         config = {"retention.ms": "-1", **(settings or {})}
         topic = NewTopic(name, partitions, replication_factor=1, config=config)
-        given_up = 0
+        unsure = False
 
         # Both with a client of its own each time: one that met a broker while that had just been
         # fenced, after a pause, waits for half a minute or longer.
 
         def is_made() -> bool:
-            nonlocal given_up
+            nonlocal unsure
             admin = self._admin()
             asked = admin.create_topics([topic], request_timeout=ANSWER_WITHIN)[name]
             try:
                 asked.result(ANSWER_WITHIN * 2)
             except TimeoutError:
-                given_up += 1
+                unsure = True
             except KafkaException as error:
                 code = error.args[0].code()
-                if code in AWAY:
-                    given_up += 1
-                elif code != KafkaError.TOPIC_ALREADY_EXISTS or not given_up:
-                    raise
-                else:
+                if unsure and code == KafkaError.TOPIC_ALREADY_EXISTS:
                     return True
+                if code not in AWAY:
+                    raise
+                unsure = True
             else:
                 return True
             return False
@@ -349,9 +348,10 @@ def program(main: str) -> list[str]:
 
 
 def _java(main: str, *jvm: str, heap: str = "256m") -> list[str]:
+    made = archive()
     # An archive cannot be made from an archive.
-    mapped = archive().exists() and not any("Archive" in option for option in jvm)
-    shared = [f"-XX:SharedArchiveFile={archive()}"] if mapped else []
+    mapped = made.exists() and not any("Archive" in option for option in jvm)
+    shared = [f"-XX:SharedArchiveFile={made}"] if mapped else []
     options = [f"-Xmx{heap}", *JVM_SMALL, *shared, *jvm, *LOGGING]
     return [_java_program(), *options, "-cp", f"{jars()}/*", main]
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from tests.unit.eventually import eventually as eventually_on_the_loop
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -34,8 +32,3 @@ def wait_until(what: str, condition: Callable[[], bool], patience: float = PATIE
         if time.monotonic() > end:
             raise TimeoutError(f"waited {patience} s in vain until {what}")
         time.sleep(PAUSE)
-
-
-async def eventually(condition: Callable[[], object], patience: float = PATIENCE) -> None:
-    """The same on the event loop, where the condition waits for a server."""
-    await eventually_on_the_loop(condition, patience)

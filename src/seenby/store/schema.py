@@ -35,6 +35,11 @@ TRY_SECONDS = 5.0
 """For how long a database that does not answer is tried again."""
 
 
+def revisions() -> list[str]:
+    """This program's, the first one first: the file of each begins with it."""
+    return sorted(file.name.split("_")[0] for file in (MIGRATIONS / "versions").glob("*.py"))
+
+
 def migrate(url: str) -> list[str]:
     """Bring a database's schema up to this program's; safe when several start at once.
 
@@ -50,9 +55,9 @@ def migrate(url: str) -> list[str]:
 
     def upgrade(connection: Connection) -> list[str]:
         with database.alone(connection):
-            found = _revision(connection)
-            _refuse_newer(found)
-            return [] if found == _revisions()[-1] else _take_steps(connection, found)
+            found, known = _revision(connection), revisions()
+            _refuse_newer(found, known)
+            return [] if found == known[-1] else _take_steps(connection, found)
 
     return _with_connection(database, upgrade)
 
@@ -70,8 +75,9 @@ def require_current(url: str) -> None:
     found = None if database.missing else _with_connection(database, _revision)
     if found is None:
         raise SchemaError("the database has no tables of seenby yet; run: seenby migrate")
-    _refuse_newer(found)
-    wanted = _revisions()[-1]
+    known = revisions()
+    _refuse_newer(found, known)
+    wanted = known[-1]
     if found != wanted:
         raise SchemaError(
             f"the database's schema is older than this program (revision {found}, wanted"
@@ -103,11 +109,6 @@ def _config() -> Config:
     return config
 
 
-def _revisions() -> list[str]:
-    """This program's, the first one first: the file of each begins with it."""
-    return sorted(file.name.split("_")[0] for file in (MIGRATIONS / "versions").glob("*.py"))
-
-
 def _revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
@@ -117,8 +118,7 @@ def _revision(connection: Connection) -> str | None:
     return found
 
 
-def _refuse_newer(found: str | None) -> None:
-    known = _revisions()
+def _refuse_newer(found: str | None, known: list[str]) -> None:
     if found is not None and found not in known:
         raise SchemaError(
             f"the database belongs to a newer seenby: its schema is revision {found}, this program"
