@@ -19,6 +19,7 @@ from seenby.bus.kafka import KafkaFeed, KafkaPublisher
 from seenby.bus.partitions import partition_of
 from seenby.errors import BusUnavailable
 from tests.contract.test_bus import Here, create_topics, event, holds
+from tests.faults.kafka_link import Link
 from tests.servers.kafka import Kafka
 from tests.servers.ports import free_port
 from tests.servers.wait import PATIENCE
@@ -226,3 +227,32 @@ async def test_records_of_an_outage_arrive_late_not_never(
         await holds(node.here.got, 21)
         assert node.here.seqs("ann") == list(range(1, 22))
         await eventually(lambda: node.healthy)
+
+
+async def test_an_acknowledgement_without_a_place_is_none(
+    restartable_kafka: Kafka, topic: str
+) -> None:
+    """The library takes a record for published that the broker refused, if the next one was not.
+
+    A broker takes any first record of a producer that it does not know, so the next one says
+    nothing of those before it.
+    """
+    create_topics(restartable_kafka, topic, partitions=1)
+    with Link(restartable_kafka.brokers) as link:
+        async with started(link.broker, topic) as node:
+            await eventually(lambda: node.healthy and node.feed.partitions_of("ann"))
+            await node.here.join("ann")
+
+            link.refuse(topic)
+            first = asyncio.create_task(node.publish())
+            await eventually(link.refused.is_set)
+            await node.publish()
+            with pytest.raises(BusUnavailable, match="1 of 1 records has no place"):
+                await first
+            assert node.publisher.healthy
+            await holds(node.here.got, 1)
+            assert node.here.seqs("ann") == [2]
+
+            await node.publisher.publish([event("ann", 1)], epoch="e1")
+            await holds(node.here.got, 2)
+            assert node.here.seqs("ann") == [2, 1]

@@ -131,7 +131,8 @@ class KafkaPublisher:
         An erased event is not published: it has nothing to tell.
 
         Raises:
-            BusUnavailable: one of them was not acknowledged within MESSAGE_TIMEOUT.
+            BusUnavailable: one of them was not acknowledged within MESSAGE_TIMEOUT, or may not be
+                there although it was.
         """
         shown = [event for event in events if event.msg_id]
         if not shown:
@@ -144,6 +145,8 @@ class KafkaPublisher:
         if error is not None:
             self._away(str(error))
             raise BusUnavailable(f"Kafka did not acknowledge a batch: {error}")
+        if batch.doubtful:
+            raise BusUnavailable(f"{batch.doubtful} of {len(shown)} records has no place in Kafka")
 
     async def close(self) -> None:
         """Flush for a bounded time, then stop."""
@@ -281,18 +284,28 @@ class KafkaPublisher:
 
 
 class _Batch:
-    """The acknowledgements of one publish(), counted in the thread, told to the loop once."""
+    """The acknowledgements of one publish(), counted in the thread, told to the loop once.
+
+    Attributes:
+        doubtful: how many records are acknowledged without an offset. When a broker refuses a
+            request and takes the next one, librdkafka concludes that the first had arrived after
+            all, and reports its records as delivered. Brokers do take the next one from a producer
+            that they do not know yet, or no more, and the first was lost.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, size: int) -> None:
         self.acknowledged: asyncio.Future[KafkaError | None] = loop.create_future()
         self._loop = loop
         self._missing = size
         self._error: KafkaError | None = None
+        self.doubtful = 0
 
-    def answered(self, error: KafkaError | None, _: Message) -> None:
+    def answered(self, error: KafkaError | None, record: Message) -> None:
         """Kafka has answered for one record."""
         if error is not None:
             self._error = error
+        elif record.offset() is None:
+            self.doubtful += 1
         self._missing -= 1
         if not self._missing:
             with contextlib.suppress(RuntimeError):  # The loop is closed: nobody waits.
