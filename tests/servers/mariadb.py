@@ -247,6 +247,8 @@ def _install_data(directory: Path) -> None:
             "--no-defaults",
             *_as_root(),
             f"--datadir={directory / 'data'}",
+            # Not the common one: a server that begins removes what others have there.
+            f"--tmpdir={directory}",
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
         ],
