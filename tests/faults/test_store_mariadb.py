@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from seenby.errors import StoreRefused, StoreUnavailable
+from seenby.errors import NotFound, StoreRefused, StoreUnavailable
 from seenby.model import Position, Receipt
 from seenby.store import connections, mysql
 from seenby.store.base import Ack, Head, Want
@@ -126,6 +126,36 @@ def test_wherever_the_link_breaks_the_outcome_is_the_same(
     assert len(silent) == (1 if answered else 0)
     assert [each.outbox_id for each in silent] == [None] * len(silent)
     check(store, recorded)
+
+
+@pytest.mark.parametrize("adapter", DRIVERS, indirect=True)
+@pytest.mark.parametrize("answered", [False, True], ids=["message lost", "answer lost"])
+def test_wherever_it_breaks_what_goes_was_there(
+    adapter: Adapter, store: SqlStore, answered: bool
+) -> None:
+    """Nobody is told that a receipt or a device was not there because the first try was done."""
+    with Link(adapter.url) as link:
+        for number in itertools.count():
+            msg_id = f"m{number}"
+            [receipt] = store.record([mark(msg_id)], now=NOW, lease=60).outcomes
+            assert isinstance(receipt, Receipt)
+            epoch, _ = store.heads(["ann"])
+            store.acknowledge([Ack("ann", "phone", Position(epoch, 1))], now=NOW)
+            link.break_after(number, answered=answered)
+            with closing(Adapter(adapter.name, link.url).open()) as over_link:
+                withdrawn = over_link.recording.withdraw(
+                    msg_id, receipt.reader_id, now=NOW, lease=60
+                )
+                assert withdrawn.receipt == receipt
+                assert over_link.forget_device("ann", "phone")
+                with pytest.raises(NotFound):
+                    over_link.recording.withdraw(msg_id, receipt.reader_id, now=NOW, lease=60)
+                assert not over_link.forget_device("ann", "phone")
+            if not link.broken:
+                break
+    assert number > 15
+    assert counts(store)["receipts"] == 0
+    assert counts(store)["devices"] == 0
 
 
 @pytest.mark.parametrize("adapter", ["mysqlclient"], indirect=True)

@@ -262,14 +262,23 @@ class Recording:
             TooLate: it is older than the rules allow.
         """
         order = Order(now, lease, published)
+        before: list[Receipt] = []
         return self._writing.run(
-            lambda connection: self._withdraw(connection, msg_id, reader_id, order)
+            lambda connection: self._withdraw(connection, msg_id, reader_id, order, before)
         )
 
     def _withdraw(
-        self, connection: Connection, msg_id: str, reader_id: str, order: Order
+        self,
+        connection: Connection,
+        msg_id: str,
+        reader_id: str,
+        order: Order,
+        before: list[Receipt],
     ) -> Withdrawn:
         rows = connection.rows(self._find_receipt, msg_id=msg_id, reader_id=reader_id)
+        if not rows and before:
+            # The answer to our own commit was lost.
+            return Withdrawn(self._writing.nothing(connection, order).recorded([]), before[-1])
         if not rows:
             raise NotFound("this reader has not marked this message")
         *columns, hidden = rows[0]
@@ -291,6 +300,7 @@ class Recording:
             raise Changed
         tally.withdraw(receipt, Shown(hidden), self._given_up(connection, receipt, look.facts))
         tally.settle_counts()
+        before.append(receipt)
         done = self._writing.write(connection, tally, lock, order)
         return Withdrawn(done.recorded([]), receipt)
 

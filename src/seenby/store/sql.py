@@ -231,12 +231,19 @@ class SqlStore:
 
     def forget_device(self, user_id: str, device_id: str) -> bool:
         """Forget one device; False when it was not known."""
-        forgotten = self.connections.run(
-            lambda connection: connection.change(
-                self._statements.forget_device, user_id=user_id, device_id=device_id
+        known = False
+
+        def work(connection: Connection) -> bool:
+            nonlocal known
+            # Asked first: if the answer to the DELETE is lost, it was there all the same.
+            found = connection.rows(
+                self._statements.positions, devices=document([(user_id, device_id)])
             )
-        )
-        return forgotten > 0
+            known = known or bool(found)
+            connection.change(self._statements.forget_device, user_id=user_id, device_id=device_id)
+            return known
+
+        return self.connections.run(work)
 
     def forget_devices(self, *, unseen_since: int, limit: int) -> int:
         """Forget at most *limit* devices last seen before *unseen_since* (ms); how many were."""
