@@ -65,9 +65,12 @@ def test_a_database_that_is_new(browser: Browser, server: Seenby, tmp_path: Path
     """Where seenby has lost all it knew, the page tells it anew, and nothing is read any more."""
     with demo(browser, server) as seen:
         seen.connected("Ann", "Bob")
-        ann, bob = seen.device("Ann's phone"), seen.device("Bob's phone")
+        ann, [bob, laptop] = seen.device("Ann's phone"), seen.both("Bob")
         bob.mark()
         ann.has_ticks(FIRST, "Read")
+        # A mark that is not answered is made again, and the new database would have it.
+        bob.has(FIRST, "read")
+        laptop.has(FIRST, "read")
         server.kill()
         for file in tmp_path.glob("seenby.db*"):
             file.unlink()

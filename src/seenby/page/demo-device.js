@@ -172,6 +172,7 @@ export class Device {
 
   /** What is true now: for the beginning, and where the stream has a gap. */
   async #ask() {
+    this.#asked = false;
     const since = (this.#since = new Set());
     // What seenby has not been told of yet is in none of its answers.
     const told = this.#chat.messages.filter(({ of }) => of !== undefined);
