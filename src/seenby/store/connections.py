@@ -8,6 +8,7 @@ A commit whose answer is lost may have happened all the same. Running the work a
 both cases, because all of it is idempotent: a mark that was recorded is found as its first
 receipt, and its events wait in the outbox until the lease of the lost batch runs out and a
 sweeper takes them.
+Work that says whether something was there to be deleted remembers what it found before.
 """
 
 from __future__ import annotations

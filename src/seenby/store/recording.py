@@ -276,11 +276,11 @@ class Recording:
         before: list[Receipt],
     ) -> Withdrawn:
         rows = connection.rows(self._find_receipt, msg_id=msg_id, reader_id=reader_id)
-        if not rows and before:
+        if not rows:
+            if not before:
+                raise NotFound("this reader has not marked this message")
             # The answer to our own commit was lost.
             return Withdrawn(self._writing.nothing(connection, order).recorded([]), before[-1])
-        if not rows:
-            raise NotFound("this reader has not marked this message")
         *columns, hidden = rows[0]
         receipt = Receipt(*columns)
         if order.now - receipt.read_at > self._rules.unread_window_ms:
